@@ -1,0 +1,101 @@
+# PGAN Trips: every stage is one command; a finished stage is not run again. `make` alone shows this page.
+
+TRIPS      ?=
+RUN        ?= runs/default
+PRESET     ?= tiny
+RESOLUTION ?= 32
+K          ?= 1
+
+PYTHON := .venv/bin/python
+READY  := .venv/ready
+CITY   := runs/demo/simulated-city.csv
+IMAGES := $(RUN)/images/spec.json
+MODEL  := $(RUN)/model/snapshot.pt
+FAKES  := $(RUN)/fakes/spec.json
+TABLE  := $(RUN)/synthetic.parquet
+REPORT := $(RUN)/report/metrics.json
+
+.DEFAULT_GOAL := help
+.PHONY: help demo raster train decode report test lint bench notebooks FORCE
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'PGAN Trips: synthetic bike and scooter trips from pictures of real ones'
+	@echo
+	@echo '  make demo       everything on a simulated city, from nothing; results in runs/demo'
+	@echo '  make test       all tests'
+	@echo
+	@echo '  make raster     trip files -> clean trips, stations, images     TRIPS= RUN= RESOLUTION= K='
+	@echo '  make train      images -> progressive-growing GAN               RUN= PRESET='
+	@echo '  make decode     GAN -> fake images -> synthetic.csv/.parquet    RUN='
+	@echo '  make report     real against synthetic -> report/index.html     RUN='
+	@echo
+	@echo '  make lint       ruff        make bench      speed of the codec'
+	@echo '  make notebooks  run the notebooks in notebooks/'
+	@echo
+	@echo 'Variables and their values now:'
+	@echo '  TRIPS=$(TRIPS)        files, a quoted glob, or folders'
+	@echo '  RUN=$(RUN)        folder for everything this run makes'
+	@echo '  RESOLUTION=$(RESOLUTION)      side of the images in pixels'
+	@echo '  K=$(K)                trips per image'
+	@echo '  PRESET=$(PRESET)        tiny (a CPU, minutes), default, paper'
+	@echo
+	@echo "Example: make raster train decode report TRIPS='data/JC-2019*' RUN=runs/jc PRESET=tiny"
+
+$(READY): setup.cfg constraints.txt
+	python3 -m venv .venv
+	$(PYTHON) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(CITY)
+	@$(MAKE) --no-print-directory report TRIPS=$(CITY) RUN=runs/demo
+	@echo
+	@echo 'The demo is done. Simulated trips went in; synthetic trips came out:'
+	@echo '  runs/demo/synthetic.csv           the synthetic trip table'
+	@echo '  runs/demo/report/index.html       how good it is: open it in a browser'
+	@echo '  runs/demo/images/contact_sheet.png, runs/demo/model/timelapse.gif   what the GAN saw and learned'
+
+$(CITY): | $(READY)
+	$(PYTHON) -m rasterize.city $@
+
+raster: $(IMAGES)
+train: $(MODEL)
+decode: $(TABLE)
+report: $(REPORT)
+
+# With TRIPS given, the images follow the files and the options; without, what is there is used.
+ifneq ($(strip $(TRIPS)),)
+$(IMAGES): $(wildcard $(TRIPS)) $(RUN)/raster.options
+
+$(RUN)/raster.options: FORCE
+	@mkdir -p $(RUN)
+	@echo '$(TRIPS) $(RESOLUTION) $(K)' | cmp -s - $@ || echo '$(TRIPS) $(RESOLUTION) $(K)' > $@
+endif
+
+$(IMAGES): | $(READY)
+	$(PYTHON) -m rasterize $(TRIPS) --run $(RUN) --resolution $(RESOLUTION) --trips-per-image $(K)
+
+$(MODEL): $(IMAGES)
+	$(PYTHON) -m pgan train --run $(RUN) --preset $(PRESET)
+
+$(FAKES): $(MODEL)
+	$(PYTHON) -m pgan sample --run $(RUN)
+
+$(TABLE): $(FAKES)
+	$(PYTHON) -m decode --run $(RUN)
+
+$(REPORT): $(TABLE)
+	$(PYTHON) -m decode compare $(RUN)/trips.parquet $(TABLE) --run $(RUN)
+
+test: $(READY)
+	$(PYTHON) -m pytest
+
+lint: $(READY)
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+
+bench: $(READY)
+	$(PYTHON) -m benchmarks.codec
+
+notebooks: $(READY)
+	.venv/bin/jupyter-execute notebooks/*.ipynb
