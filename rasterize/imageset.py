@@ -1,0 +1,197 @@
+"""Image sets: a folder of images with labels and the spec that gives them a meaning, written last."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import ArrayLike, NDArray
+
+from rasterize.attributes import Factor
+from rasterize.errors import InputError
+from rasterize.files import sha256, write_atomically, write_json
+from rasterize.spec import Spec
+
+STORED_TYPE = np.float16  # 11 significant bits: a level of 1 is stored to 0.0005
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strokes:
+    """The trips behind drawn images, grouped by image.
+
+    offsets : int64 [N + 1], image n has strokes offsets[n] … offsets[n + 1].
+    ends : int32 [S, 2], origin and destination place of each stroke.
+    values : float32 [S, P], a level per painted plane.
+    paths : float32 [M, 2], waypoints (x, y) in pixels; path_offsets : int64 [S + 1], an empty range is straight.
+    """
+
+    offsets: NDArray
+    ends: NDArray
+    values: NDArray
+    paths: NDArray
+    path_offsets: NDArray
+
+    @classmethod
+    def straight(cls, ends: ArrayLike, *, values: NDArray | None = None, offsets: ArrayLike | None = None) -> Self:
+        """Strokes without waypoints; one per image unless `offsets` says otherwise."""
+        ends = np.asarray(ends, np.int32).reshape(-1, 2)
+        count = len(ends)
+        return cls(
+            offsets=np.arange(count + 1) if offsets is None else np.asarray(offsets, np.int64),
+            ends=ends,
+            values=np.zeros((count, 0), np.float32) if values is None else np.asarray(values, np.float32),
+            paths=np.zeros((0, 2), np.float32),
+            path_offsets=np.zeros(count + 1, np.int64),
+        )
+
+
+def draw_images(spec: Spec, strokes: Strokes, which: ArrayLike | None = None) -> NDArray:
+    """Draw the images `which` (all of them by default): levels, float32 [B, C, H, W]."""
+    from rasterize.draw import blob_table, draw_strokes  # numba is slow to import
+
+    index = np.arange(len(strokes.offsets) - 1) if which is None else np.asarray(which, np.int64)
+    channels, height, width = spec.shape
+    images = np.zeros((len(index), channels, height, width), np.float32)
+    drawing, xy = spec.drawing, spec.place_xy
+    blobs_at, blobs = blob_table(xy[:, 0], xy[:, 1], sigma_px=drawing.blob_sigma_px, height=height, width=width)
+    draw_strokes(
+        images,
+        index,
+        strokes.offsets,
+        strokes.ends,
+        strokes.values,
+        strokes.paths,
+        strokes.path_offsets,
+        xy,
+        blobs_at,
+        blobs,
+        drawing.blob_gain,
+        drawing.mode == "grey",
+    )
+    images /= drawing.level_scale
+    return images
+
+
+class ImageSet:
+    """An image set on disk: drawn on the fly from `strokes.npz` where there is one, else read from `images.npy`."""
+
+    def __init__(self, folder: Path, spec: Spec, labels: NDArray) -> None:
+        self.folder = folder
+        self.spec = spec
+        self.labels = labels  # int16 [N, F]
+        self._strokes = _load_strokes(folder / "strokes.npz")
+        self._images = None if self._strokes else np.load(folder / "images.npy", mmap_mode="r")
+        self._check()
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open a finished image set; raises `InputError` on one that is absent, unfinished, foreign or damaged."""
+        path = Path(folder) / "spec.json"
+        if not path.exists():
+            raise InputError(f"{folder}: no finished image set (no spec.json); `make raster` makes one")
+        try:
+            spec = Spec.from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
+            return cls(Path(folder), spec, np.load(Path(folder) / "labels.npy"))
+        except InputError:
+            raise
+        except (OSError, EOFError, ValueError, BadZipFile) as error:
+            raise InputError(f"{folder}: damaged image set ({error}); make it again") from error
+
+    def _check(self) -> None:
+        stored = self.shape if self._images is None else self._images.shape[1:]
+        images = len(self._strokes.offsets) - 1 if self._strokes else len(self._images)
+        if tuple(stored) != self.shape:
+            raise InputError(
+                f"{self.folder}: images have shape {tuple(stored)}, spec.json says {self.shape}; make it again"
+            )
+        if self.labels.shape != (images, len(self.factors)):
+            raise InputError(
+                f"{self.folder}: labels.npy has shape {self.labels.shape}, but there are {images} images "
+                f"and {len(self.factors)} factors; make it again"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return self.spec.shape
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """The label factors, one per column of `labels`."""
+        return self.spec.factors
+
+    @property
+    def strokes(self) -> Strokes | None:
+        """The trips behind the images; none behind generated ones."""
+        return self._strokes
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of spec.json and labels.npy: two image sets of one fingerprint mean the same."""
+        return sha256(self.folder / "spec.json")[:32] + sha256(self.folder / "labels.npy")[:32]
+
+    def read(self, which: ArrayLike) -> NDArray:
+        """The levels of some images, float32 [B, C, H, W]."""
+        if self._strokes:
+            return draw_images(self.spec, self._strokes, which)
+        return self._images[np.asarray(which)].astype(np.float32)
+
+
+def _load_strokes(path: Path) -> Strokes | None:
+    if not path.exists():
+        return None
+    with np.load(path) as arrays:
+        return Strokes(**{name: arrays[name] for name in arrays.files})
+
+
+def begin_image_set(folder: Path) -> None:
+    """Take away the spec of an older image set, so that the folder is not taken for finished while it changes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "spec.json").unlink(missing_ok=True)
+
+
+def write_labels_and_spec(folder: Path, spec: Spec, labels: NDArray) -> None:
+    """Finish an image set: labels, and the spec last."""
+    with write_atomically(folder / "labels.npy") as temporary:
+        np.save(temporary, np.asarray(labels, np.int16))
+    write_json(folder / "spec.json", spec.to_json())
+
+
+def write_strokes(folder: Path, strokes: Strokes) -> None:
+    """Write the trips behind an image set, strokes.npz."""
+    with write_atomically(folder / "strokes.npz") as temporary:
+        np.savez(temporary, **vars(strokes))
+
+
+def write_images(path: Path, batches: Iterable[NDArray], *, count: int, shape: tuple[int, int, int]) -> None:
+    """Write `count` images as float16 [N, C, H, W], batch by batch in constant memory."""
+    with write_atomically(path) as temporary:
+        array = open_memmap(temporary, mode="w+", dtype=STORED_TYPE, shape=(count, *shape))
+        done = 0
+        for batch in batches:
+            array[done : done + len(batch)] = batch
+            done += len(batch)
+        assert done == count, f"{done} images came, {count} were announced"
+        array.flush()
+        del array
+
+
+def write_image_set(folder: Path, spec: Spec, images: Iterable[NDArray], labels: NDArray) -> None:
+    """Write generated images as an image set: images.npy, labels.npy, then spec.json.
+
+    Parameters
+    ----------
+    images : batches of levels, [n, C, H, W] each; together as many as `labels` has rows.
+    labels : int16 [N, F].
+    """
+    begin_image_set(folder)
+    (folder / "strokes.npz").unlink(missing_ok=True)
+    write_images(folder / "images.npy", images, count=len(labels), shape=spec.shape)
+    write_labels_and_spec(folder, spec, labels)

@@ -1,0 +1,116 @@
+"""Strokes and blobs against hand-written arrays and closed forms."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from spec_examples import make_spec
+
+from rasterize.draw import blob_table, stroke_lengths
+from rasterize.imageset import Strokes, draw_images
+
+inside = st.floats(0, 10, allow_nan=False)
+
+
+def test_a_diagonal_and_a_straight_stroke_by_hand():
+    image = stroke_lengths(1.5, 2.5, 4.5, 2.5, height=5, width=6)
+    expected = np.zeros((5, 6))
+    expected[2, 1:5] = [0.5, 1, 1, 0.5]
+    assert np.allclose(image, expected, atol=1e-12)
+    image = stroke_lengths(0.0, 0.0, 3.0, 3.0, height=4, width=4)
+    assert np.allclose(image, np.diag([2**0.5] * 3 + [0]), atol=1e-12)
+
+
+def test_a_knights_move_by_hand():
+    image = stroke_lengths(0.0, 0.0, 2.0, 1.0, height=2, width=3)
+    half = 5**0.5 / 2
+    assert np.allclose(image, [[half, half, 0], [0, 0, 0]], atol=1e-12)
+
+
+@given(inside, inside, inside, inside)
+def test_mass_is_length_at_every_angle(x0, y0, x1, y1):
+    image = stroke_lengths(x0, y0, x1, y1, height=10, width=10)
+    on_border = max(x0, x1) == 10 or max(y0, y1) == 10  # the far border belongs to the pixel outside
+    if not on_border:
+        assert image.sum() == pytest.approx(np.hypot(x1 - x0, y1 - y0), abs=1e-9)
+    assert image.max() <= 2**0.5 + 1e-9
+
+
+@given(inside, inside, inside, inside)
+def test_a_stroke_is_the_same_both_ways(x0, y0, x1, y1):
+    there = stroke_lengths(x0, y0, x1, y1, height=10, width=10)
+    back = stroke_lengths(x1, y1, x0, y0, height=10, width=10)
+    assert np.allclose(there, back, atol=1e-6)
+
+
+def test_what_lies_outside_is_not_drawn():
+    image = stroke_lengths(-5.0, 2.5, 15.0, 2.5, height=5, width=10)
+    assert image.sum() == pytest.approx(10)
+    assert not stroke_lengths(-5.0, -5.0, -1.0, 20.0, height=5, width=10).any()
+
+
+@given(st.floats(4, 12), st.floats(4, 12))
+def test_a_blob_keeps_its_mass_and_its_centre(x, y):
+    at, weight = blob_table([x], [y], sigma_px=0.7, height=16, width=16)
+    # five pixels wide: at most two 2-sided tails beyond 2 px / 0.7 px = 2.86 σ (0.43 %) are cut, on one side at worst
+    assert weight.sum() == pytest.approx(1, abs=0.01)
+    rows, columns = np.divmod(at[0], 16)
+    centre = ((columns + 0.5) * weight[0]).sum() / weight.sum(), ((rows + 0.5) * weight[0]).sum() / weight.sum()
+    assert centre == pytest.approx((x, y), abs=0.02)
+
+
+def test_a_blob_at_the_border_stays_inside():
+    at, weight = blob_table([0.2], [15.9], sigma_px=0.7, height=16, width=16)
+    assert at.min() >= 0 and at.max() < 256 and 0 < weight.sum() < 1
+
+
+def test_a_and_b_hold_length_and_direction():
+    spec = make_spec([(2.5, 4.5), (12.5, 4.5)])
+    image = draw_images(spec, Strokes.straight([[0, 1]]))[0]
+    assert (image[0] + image[1])[4].sum() == pytest.approx(10)
+    columns = np.arange(16) + 0.5
+    share = image[1, 4, 3:12] / (image[0] + image[1])[4, 3:12]
+    assert share == pytest.approx((columns[3:12] - 2.5) / 10, abs=1e-6)  # B's share is the position along the trip
+    back = draw_images(spec, Strokes.straight([[1, 0]]))[0]
+    assert np.allclose(back[[1, 0, 3, 2]], image, atol=1e-6)
+
+
+def test_strokes_add_up():
+    spec = make_spec([(2.5, 4.5), (12.5, 9.5), (7.1, 13.2)], trips_per_image=3)
+    ends = np.array([[0, 1], [0, 1], [2, 0]])
+    together = draw_images(spec, Strokes.straight(ends, offsets=[0, 3]))[0]
+    alone = draw_images(spec, Strokes.straight(ends))
+    assert np.allclose(together, alone.sum(0), atol=1e-5)
+
+
+def test_a_round_trip_is_blobs_only():
+    image = draw_images(make_spec([(5.3, 4.5), (12.5, 4.5)]), Strokes.straight([[0, 0]]))[0]
+    assert not image[:2].any()
+    assert np.array_equal(image[2], image[3]) and image[2].sum() == pytest.approx(3, abs=0.03)
+    grey = draw_images(make_spec([(5.3, 4.5), (12.5, 4.5)], mode="grey"), Strokes.straight([[0, 0], [0, 1]]))
+    assert grey[0].sum() == pytest.approx(3, abs=0.03)
+    assert grey[1].sum() == pytest.approx(7.2, abs=1e-4)
+
+
+def test_a_polyline_is_as_long_as_its_pieces_and_turns_from_a_to_b():
+    spec = make_spec([(2.5, 2.5), (12.5, 9.5)], bent=True)
+    path = np.array([[2.5, 2.5], [12.5, 2.5], [12.5, 2.5], [12.5, 9.5]], np.float32)
+    strokes = Strokes(
+        offsets=np.array([0, 1]),
+        ends=np.array([[0, 1]], np.int32),
+        values=np.zeros((1, 0), np.float32),
+        paths=path,
+        path_offsets=np.array([0, 4]),
+    )
+    image = draw_images(spec, strokes)[0]
+    assert (image[0] + image[1]).sum() == pytest.approx(17, abs=1e-4)
+    assert image[1].sum() == pytest.approx(8.5, abs=1e-4)  # Σ w t is half the length of any path
+    assert image[0, 2, 3] > image[1, 2, 3] and image[1, 8, 12] > image[0, 8, 12]
+
+
+def test_drawing_does_not_depend_on_the_batch():
+    rng = np.random.default_rng(0)
+    spec = make_spec(rng.uniform(2, 14, (9, 2)), trips_per_image=4)
+    strokes = Strokes.straight(rng.integers(0, 9, (40, 2)), offsets=np.arange(0, 41, 4))
+    whole = draw_images(spec, strokes)
+    assert np.array_equal(whole[[7, 2]], draw_images(spec, strokes, [7, 2]))
