@@ -1,0 +1,1 @@
+"""Images → trips: decoding generated images, and judging the synthetic trips against real ones."""
