@@ -26,7 +26,7 @@ def count_dates(started_at: pd.Series) -> dict[str, int]:
 
 
 def start_times(readings: pd.DataFrame, calendar: Mapping[str, int], rng: np.random.Generator) -> pd.Series:
-    """Start times, to the second, that have the given readings; the inverse of `clock_values`.
+    """Start times, to the millisecond, that have the given readings; the inverse of `clock_values`.
 
     The date is drawn from the calendar among those of the right day of the week (all, if that is not known); what is
     finer than the readings is drawn evenly.
@@ -47,5 +47,5 @@ def start_times(readings: pd.DataFrame, calendar: Mapping[str, int], rng: np.ran
     else:
         whole = readings["hour"].astype(float).to_numpy() if "hour" in readings else rng.integers(0, 24, len(readings))
         hours = whole + rng.random(len(readings))
-    seconds = np.minimum((hours * 3600).astype(np.int64), 86_399)
-    return pd.Series((chosen + seconds.astype("timedelta64[s]")).astype("datetime64[us]"))
+    milliseconds = np.minimum((hours * 3_600_000).astype(np.int64), 86_399_999)
+    return pd.Series((chosen + milliseconds.astype("timedelta64[ms]")).astype("datetime64[us]"))

@@ -1,0 +1,63 @@
+"""Pictures for people: an image in colours, a contact sheet, and the density of all trips."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.util import montage
+
+from rasterize.files import write_atomically
+from rasterize.imageset import ImageSet, Strokes, draw_images
+from rasterize.spec import Drawing, Spec
+
+# red, green, blue of a level of 1; A (the origin's half) is warm, B cold, blobs mark the ends
+PLANE_COLOURS = {
+    "grey": (1.0, 1.0, 1.0),
+    "A": (1.0, 0.62, 0.15),
+    "B": (0.25, 0.62, 1.0),
+    "O": (0.8, 0.35, 0.0),
+    "D": (0.0, 0.35, 0.8),
+}
+
+
+def colour_images(images: NDArray, spec: Spec) -> NDArray:
+    """Levels [N, C, H, W] → RGB bytes [N, H, W, 3]; warm at the origin, cold at the destination."""
+    colours = np.array([PLANE_COLOURS[plane] for plane in spec.drawing.planes], np.float32)
+    light = np.einsum("nchw,cr->nhwr", images[:, : len(colours)], colours)
+    return (np.clip(np.nan_to_num(light), 0, 1) * 255).astype(np.uint8)
+
+
+def write_png(path: Path, rgb: NDArray) -> None:
+    """Write RGB bytes [H, W, 3] as PNG, atomically."""
+    with write_atomically(path) as temporary:
+        cv2.imwrite(str(temporary), rgb[:, :, ::-1])
+
+
+def write_contact_sheet(path: Path, images: ImageSet, *, rows: int = 6, columns: int = 10) -> None:
+    """Write the first images of a set side by side, each enlarged to at least 96 pixels."""
+    shown = colour_images(images.read(np.arange(min(rows * columns, len(images)))), images.spec)
+    zoom = max(1, -(-96 // max(shown.shape[1:3])))
+    height, width = shown.shape[1] * zoom, shown.shape[2] * zoom
+    large = np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST) for image in shown])
+    grid = (min(rows, -(-len(large) // columns)), min(columns, len(large)))
+    write_png(path, montage(large, channel_axis=-1, grid_shape=grid, padding_width=4, fill=(40, 40, 40)))
+
+
+def draw_density(spec: Spec, ends: NDArray, *, side_px: int = 512) -> NDArray:
+    """Length of all trips inside each pixel of the spec's frame redrawn at `side_px`, float32 [H, W].
+
+    ends : int [S, 2], origin and destination place of each trip; a round trip counts as one pixel of stroke.
+    """
+    zoom = side_px / max(spec.frame.height, spec.frame.width)
+    frame = replace(spec.frame, height=round(spec.frame.height * zoom), width=round(spec.frame.width * zoom))
+    grey = replace(spec, frame=frame, drawing=Drawing(mode="grey", blob_gain=1.0), channels=(), factors=(), bent=False)
+    return draw_images(grey, Strokes.straight(ends, offsets=[0, len(ends)]))[0, 0]
+
+
+def colour_density(density: NDArray, *, ceiling: float | None = None) -> NDArray:
+    """Density → RGB bytes [H, W, 3] on a logarithmic scale from black through violet to yellow."""
+    top = np.log1p(max(density.max() if ceiling is None else ceiling, 1e-9))
+    level = np.clip(np.log1p(np.maximum(density, 0)) / top, 0, 1)
+    return cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]

@@ -1,0 +1,100 @@
+"""The raster stage: trips → strokes grouped into images, and the folder it leaves."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rasterize.city import write_city
+from rasterize.errors import InputError
+from rasterize.imageset import ImageSet
+from rasterize.raster import RasterOptions, group_by_label, raster
+from rasterize.read import IngestOptions
+from rasterize.stations import PlaceOptions
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1)), min_size=1, max_size=80),
+    st.integers(1, 7),
+)
+def test_images_hold_each_trip_once_and_one_label(labels, trips_per_image):
+    labels = np.array(labels, np.int16)
+    order, offsets = group_by_label(labels, trips_per_image, np.random.default_rng(0))
+    assert sorted(order) == list(range(len(labels)))
+    assert offsets[0] == 0 and offsets[-1] == len(labels)
+    sizes = np.diff(offsets)
+    assert sizes.min() >= 1 and sizes.max() <= trips_per_image
+    for begin, end in zip(offsets, offsets[1:], strict=False):
+        assert len(np.unique(labels[order[begin:end]], axis=0)) == 1
+    _, counts = np.unique(labels, axis=0, return_counts=True)
+    assert len(sizes) == sum(-(-count // trips_per_image) for count in counts)  # only the last of a label is not full
+
+
+def test_without_labels_images_are_full():
+    order, offsets = group_by_label(np.zeros((10, 0), np.int16), 4, np.random.default_rng(0))
+    assert sorted(np.diff(offsets)) == [2, 4, 4] and sorted(order) == list(range(10))
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory):
+    path = tmp_path_factory.mktemp("city") / "simulated.csv"
+    write_city(path, trips=1500, stations=12, days=14, seed=1)
+    return path
+
+
+def rasterized(city, run, *, trips_per_image=1, **ingest):
+    options = RasterOptions(trips_per_image=trips_per_image)
+    return raster(
+        [str(city)],
+        run,
+        ingest_options=IngestOptions(places=PlaceOptions(height=32, width=32), **ingest),
+        options=options,
+    )
+
+
+def test_the_run_folder_holds_what_later_stages_need(city, tmp_path):
+    made = rasterized(city, tmp_path)
+    trips = pd.read_parquet(tmp_path / "trips.parquet")
+    images = ImageSet.open(tmp_path / "images")
+    assert len(images) == (trips["split"] == "A").sum() == len(np.load(tmp_path / "images" / "images.npy"))
+    for name in ("stations.parquet", "raster.json", "images/contact_sheet.png", "images/density.png"):
+        assert (tmp_path / name).stat().st_size > 0
+    rejects = json.loads((tmp_path / "rejects.json").read_text())
+    assert rejects["kept"] == len(trips) and rejects["kept"] + sum(rejects["rejected"].values()) == rejects["rows"]
+    config = json.loads((tmp_path / "raster.json").read_text())
+    assert config["raster"]["trips_per_image"] == 1 and len(config["files"]["simulated.csv"]) == 64
+    assert made.stored and not list(tmp_path.rglob("*.tmp*"))
+
+
+def test_stored_and_drawn_images_agree_to_half_precision(city, tmp_path):
+    rasterized(city, tmp_path, trips_per_image=4)
+    images = ImageSet.open(tmp_path / "images")
+    stored = np.load(tmp_path / "images" / "images.npy").astype(np.float32)
+    assert np.allclose(images.read(np.arange(len(images))), stored, rtol=2**-11, atol=1e-6)
+    assert images.labels.shape == (len(stored), 4)
+
+
+def test_the_same_seed_gives_the_same_images(city, tmp_path):
+    fingerprints = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 5)):
+        rasterized(city, tmp_path / name, seed=seed)
+        fingerprints.append(ImageSet.open(tmp_path / name / "images").fingerprint)
+    assert fingerprints[0] == fingerprints[1] != fingerprints[2]
+
+
+def test_a_stage_that_fails_leaves_nothing_finished(city, tmp_path):
+    rasterized(city, tmp_path)
+    with pytest.raises(InputError):
+        raster([str(tmp_path / "none.csv")], tmp_path, ingest_options=IngestOptions(), options=RasterOptions())
+    with pytest.raises(InputError, match="no finished image set"):
+        ImageSet.open(tmp_path / "images")
+
+
+def test_options_are_checked():
+    with pytest.raises(InputError, match="1 or more"):
+        RasterOptions(trips_per_image=0)
+    with pytest.raises(InputError, match="modes: abod, grey"):
+        _ = RasterOptions(mode="colour").drawing
