@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from decode.solve import STATES, Solution, solve
+from rasterize.clean import CleanOptions
 from rasterize.clock import CLOCK_ATTRIBUTES, start_times
+from rasterize.dialects import DIALECTS
 from rasterize.frame import METRES_PER_DEGREE
 from rasterize.imageset import ImageSet
 from rasterize.places import all_stations, draw_apart
 from rasterize.spec import Spec
 
 BATCH = 2048  # images decoded at a time
-MAX_SPEED_M_PER_S = 15.0  # straight-line; faster than any bike or scooter trip
 DEFAULT_DURATION_S = (1.0, 3.0)  # without a painted duration: drawn between these multiples of the time at 3 m/s
 WALKING_M_PER_S = 3.0
 
@@ -51,7 +53,7 @@ def decode_images(images: ImageSet, *, seed: int = 0) -> Decoded:
     )
     rejected = {STATES[code]: int((state == code).sum()) for code in range(1, len(STATES)) if (state == code).any()}
     trips = strokes_to_trips(strokes, images.labels, images.spec, rng)
-    kept, invalid = keep_valid(trips)
+    kept, invalid = keep_valid(trips, speed_limit_of(images.spec.source))
     return Decoded(trips=kept, images=len(images), rejected={**rejected, **invalid}, residual=residual)
 
 
@@ -121,8 +123,14 @@ def trip_metres(trips: pd.DataFrame) -> pd.Series:
     return np.hypot(north, east)
 
 
-def keep_valid(trips: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+def speed_limit_of(source: Mapping[str, Any]) -> float:
+    """The fastest trip that cleaning lets pass in files of the source's dialect, in metres per second."""
+    dialect = DIALECTS.get(source.get("dialect"))
+    return CleanOptions().speed_limit_ms(dialect.vehicle if dialect else "bike")
+
+
+def keep_valid(trips: pd.DataFrame, speed_limit_ms: float) -> tuple[pd.DataFrame, dict[str, int]]:
     """The valid trips, and the others counted by reason."""
-    too_fast = trip_metres(trips) > MAX_SPEED_M_PER_S * trips["duration_s"]
+    too_fast = trip_metres(trips) > speed_limit_ms * trips["duration_s"]
     kept = trips[~too_fast].sort_values(["started_at", "trip_id"], ignore_index=True)
-    return kept, ({"faster than 15 m/s": int(too_fast.sum())} if too_fast.any() else {})
+    return kept, ({f"faster than {speed_limit_ms * 3.6:.0f} km/h": int(too_fast.sum())} if too_fast.any() else {})

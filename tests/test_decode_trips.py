@@ -75,10 +75,10 @@ def test_the_same_seed_gives_the_same_trips(tmp_path):
 
 def test_impossible_speeds_are_left_out():
     row = {"start_lat": 40.0, "start_lng": -74.0, "end_lat": 40.0, "end_lng": -73.9, "trip_id": "a"}
-    rows = pd.DataFrame([row, row]).assign(started_at=pd.Timestamp("2019-01-01"), duration_s=[500.0, 900.0])
+    rows = pd.DataFrame([row, row]).assign(started_at=pd.Timestamp("2019-01-01"), duration_s=[600.0, 900.0])
     assert trip_metres(rows)[0] == pytest.approx(8518, rel=1e-3)  # a tenth of a degree at 40° north
-    kept, reasons = keep_valid(rows)
-    assert kept["duration_s"].tolist() == [900.0] and sum(reasons.values()) == 1
+    kept, reasons = keep_valid(rows, 12.5)
+    assert kept["duration_s"].tolist() == [900.0] and reasons == {"faster than 45 km/h": 1}
 
 
 def test_grey_strokes_get_a_direction_by_chance_of_the_flows():

@@ -1,0 +1,77 @@
+"""The decode stage on a run folder: fakes/ → synthetic.parquet, synthetic.csv, strokes.parquet and decode.json."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from shapely import linestrings
+
+from decode.trips import Decoded, decode_images
+from rasterize.errors import InputError
+from rasterize.files import write_atomically, write_json
+from rasterize.imageset import ImageSet
+from rasterize.source import write_trips_csv
+
+OUTPUTS = ("synthetic.parquet", "synthetic.csv", "strokes.parquet", "decode.json")
+
+
+def decode_run(run: Path, *, dialect: str = "source", seed: int = 0) -> str:
+    """Decode `run`/fakes and write the synthetic trips; returns what there is to say about them.
+
+    synthetic.parquet is written last. Raises `InputError` when there is nothing to decode or nothing valid came out.
+    """
+    if dialect not in ("source", "internal"):
+        raise InputError(
+            f"--dialect {dialect}: give 'source' (the columns of the input file) or 'internal' (our own names)"
+        )
+    images = ImageSet.open(run / "fakes")
+    for name in OUTPUTS:
+        (run / name).unlink(missing_ok=True)
+    decoded = decode_images(images, seed=seed)
+    if decoded.trips.empty:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in decoded.rejected.items())
+        raise InputError(f"{run / 'fakes'}: no valid trip in {decoded.images} images ({reasons}); train longer")
+    write_json(run / "decode.json", counts(decoded))
+    _write_strokes(run / "strokes.parquet", decoded.trips)
+    source = images.spec.source
+    if dialect == "source" and source:
+        write_trips_csv(run / "synthetic.csv", decoded.trips, source, seed=seed)
+    else:
+        with write_atomically(run / "synthetic.csv") as temporary:
+            decoded.trips.to_csv(temporary, index=False)
+    with write_atomically(run / "synthetic.parquet") as temporary:
+        decoded.trips.to_parquet(temporary, index=False)
+    return describe(decoded, run)
+
+
+def counts(decoded: Decoded) -> dict:
+    """The stage's counts as a JSON object."""
+    confidence = decoded.trips["confidence"]
+    return {
+        "images": decoded.images,
+        "trips": len(decoded.trips),
+        "rejected": dict(decoded.rejected),
+        "median_confidence": float(confidence.median()),
+        "share_with_confidence_above_half": float((confidence > 0.5).mean()),
+        "median_residual": float(np.median(decoded.residual)),
+    }
+
+
+def _write_strokes(path: Path, trips: pd.DataFrame) -> None:
+    ends = trips[["start_lng", "start_lat", "end_lng", "end_lat"]].to_numpy().reshape(-1, 2, 2)
+    columns = trips[["trip_id", "image", "confidence", "residual"]]
+    with write_atomically(path) as temporary:
+        gpd.GeoDataFrame(columns, geometry=linestrings(ends), crs="EPSG:4326").to_parquet(temporary)
+
+
+def describe(decoded: Decoded, run: Path) -> str:
+    """The stage's counts as a few lines for a person."""
+    figures = counts(decoded)
+    lines = [f"{figures['images']:,} images → {figures['trips']:,} valid synthetic trips"]
+    lines += [f"{count:8,}  {reason}" for reason, count in decoded.rejected.items()]
+    lines.append(
+        f"median confidence {figures['median_confidence']:.2f}, median residual {figures['median_residual']:.2f} "
+        "(0 is a picture that its trips explain wholly)"
+    )
+    return "\n".join([*lines, f"wrote {run / 'synthetic.csv'} and {run / 'synthetic.parquet'}"])

@@ -1,0 +1,249 @@
+"""The judge on known answers: fresh real trips, copies, shuffled columns; on a small street and on Jersey City."""
+
+import json
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from decode.compare import judge
+from decode.metrics import METRICS
+from rasterize.errors import InputError
+
+
+def street_trips(rows: int, *, seed: int) -> pd.DataFrame:
+    """Trips along a street of eight stations: the end depends on the start, duration on distance, type on the hour."""
+    rng = np.random.default_rng(seed)
+    start = rng.choice(8, rows, p=np.arange(1, 9) / 36)
+    end = np.clip(start + rng.integers(-2, 3, rows), 0, 7)
+    hour = np.where(start < 4, rng.integers(7, 10, rows), rng.integers(16, 23, rows))
+    minutes = rng.integers(0, 28, rows) * 1440 + hour * 60 + rng.integers(0, 60, rows)
+    started = pd.Timestamp("2019-01-07") + pd.to_timedelta(minutes, unit="min")
+    seconds = np.round((200 + 250 * abs(start - end)) * rng.lognormal(0, 0.2, rows))
+    trips = pd.DataFrame(
+        {
+            "started_at": started,
+            "ended_at": started + pd.to_timedelta(seconds, unit="s"),
+            "duration_s": seconds,
+            "start_station_id": [f"p{k}" for k in start],
+            "end_station_id": [f"p{k}" for k in end],
+            "start_lat": 40 + start / 200,
+            "start_lng": -74.0,
+            "end_lat": 40 + end / 200,
+            "end_lng": -74.0,
+            "user_type": np.where(rng.random(rows) < hour / 30, "Customer", "Subscriber"),
+            "gender": rng.choice(["male", "female", "unknown"], rows),
+            "birth_year": pd.array(rng.integers(1950, 2002, rows), dtype="Int16"),
+        }
+    )
+    trips["split"] = rng.choice(list("ABC"), rows)
+    return trips
+
+
+@pytest.fixture(scope="module")
+def real() -> pd.DataFrame:
+    return street_trips(1200, seed=1)
+
+
+def part(trips: pd.DataFrame, split: str) -> pd.DataFrame:
+    return trips[trips["split"] == split].drop(columns="split")
+
+
+def values(figures: dict, key: str = "value") -> dict[str, float | None]:
+    return {name: figure[key] for name, figure in figures["metrics"].items()}
+
+
+# ---- known answers -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fresh(real) -> dict:
+    return judge(real, part(street_trips(1200, seed=2), "A"), seed=5).figures
+
+
+def test_every_metric_has_value_ceiling_and_floor(fresh):
+    assert list(fresh["metrics"]) == [metric.name for metric in METRICS]
+    for name, figure in fresh["metrics"].items():
+        assert figure["value"] is not None and figure["ceiling"] is not None, name
+        assert (figure["floor"] is None) == (name == "validity")
+        assert figure["better"] in ("higher", "lower", "half", "equal")
+    json.dumps(fresh, allow_nan=False)
+
+
+def test_fresh_trips_come_out_at_the_ceiling(fresh):
+    figures = fresh["metrics"]
+    assert figures["validity"]["value"] == 1
+    for name in ("od_cpc", "distance_ks", "c2st_auc", "tstr_duration_r2", "start_hour_jsd", "k_marginal"):
+        assert figures[name]["attained"] > 0.8, name
+    # five standard errors of a share of n rows
+    for key in ("value", "ceiling", "floor"):
+        assert figures["dcr_share"][key] == pytest.approx(0.5, abs=2.5 / fresh["n"] ** 0.5), key
+        assert figures["ims"][key] == 0, key
+
+
+def test_a_copy_of_the_training_trips_is_seen_only_by_the_copying_metrics(real):
+    figures = judge(real, part(real, "A"), seed=5).figures
+    found = values(figures)
+    n, trained = figures["n"], (real["split"] == "A").sum()
+    assert found["ims"] >= (n / trained) ** 2 - 0.05  # copies of rows that the cut to equal length left in
+    assert found["dcr_share"] > 0.8 and found["nndr_p5"] == 0
+    assert figures["metrics"]["c2st_auc"]["attained"] > 0.8
+
+
+def test_shuffled_columns_come_out_at_the_floor(real):
+    rng = np.random.default_rng(0)
+    shuffled = part(real, "A").copy()
+    for columns in (["start_station_id", "start_lat"], ["end_station_id", "end_lat"], ["started_at"], ["user_type"]):
+        order = rng.permutation(len(shuffled))
+        for column in columns:
+            shuffled[column] = shuffled[column].array[order]
+    shuffled["duration_s"] = rng.permutation(shuffled["duration_s"])
+    shuffled["ended_at"] = shuffled["started_at"] + pd.to_timedelta(shuffled["duration_s"], unit="s")
+    figures = judge(real, shuffled, seed=5).figures["metrics"]
+    for name in ("c2st_auc", "tstr_duration_r2", "start_hour_jsd", "bivariate_accuracy"):
+        assert figures[name]["attained"] < 0.3, name
+    assert figures["dcr_share"]["value"] == pytest.approx(0.5, abs=0.12)
+
+
+def test_one_seed_one_answer(real, fresh):
+    assert judge(real, part(street_trips(1200, seed=2), "A"), seed=5).figures == fresh
+
+
+def test_tables_are_cut_to_one_length(real):
+    judgement = judge(real, part(real, "C"), rows_cap=100)
+    assert judgement.figures["n"] == len(judgement.holdout) == len(judgement.synthetic) == 100
+    assert judgement.figures["rows"] == {"real": 1200, "synthetic": (real["split"] == "C").sum()}
+
+
+def test_invalid_rows_are_counted(real):
+    synthetic = part(real, "C").head(100).reset_index(drop=True)
+    synthetic.loc[:9, "start_station_id"] = "nowhere"
+    assert judge(real, synthetic).figures["metrics"]["validity"]["value"] == pytest.approx(0.9)
+    known = pd.DataFrame({"station_id": ["nowhere"]})
+    assert judge(real, synthetic, stations=known).figures["metrics"]["validity"]["value"] == 1
+
+
+def test_the_worst_pairs_are_those_that_were_broken(real):
+    synthetic = part(street_trips(1200, seed=2), "A")
+    synthetic["gender"] = np.where(synthetic["user_type"] == "Customer", "male", "female")
+    worst = judge(real, synthetic).figures["worst_pairs"]
+    assert len(worst) == 5 and all("gender" in pair["columns"] for pair in worst)
+    assert worst[0]["columns"] == ["user_type", "gender"]
+    assert worst[0]["tvd"] > 3 * worst[0]["ceiling"]
+
+
+# ---- what is absent ------------------------------------------------------------------------------------------------
+
+
+def test_without_a_split_copying_is_not_measured(real):
+    figures = judge(real.drop(columns="split"), part(real, "A"), rows_cap=60).figures
+    for name in ("dcr_share", "ims", "nndr_p5"):
+        assert figures["metrics"][name]["value"] is None
+        assert "split" in figures["metrics"][name]["note"]
+    assert figures["metrics"]["od_cpc"]["value"] > 0
+    assert "unknown" in figures["thirds"]
+
+
+@pytest.mark.parametrize("drop", ["real", "synthetic", "empty"])
+def test_absent_attributes_are_null_with_the_reason(real, drop):
+    synthetic = part(real, "C")
+    if drop == "empty":
+        synthetic = synthetic.assign(gender=None)
+    elif drop == "synthetic":
+        synthetic = synthetic.drop(columns="gender")
+    figures = judge(real.drop(columns="gender") if drop == "real" else real, synthetic, rows_cap=60).figures
+    assert "gender" not in figures["columns"]
+    entry = figures["metrics"]["gender_tvd"]
+    assert entry["value"] is entry["ceiling"] is entry["floor"] is None
+    where = "real" if drop == "real" else "synthetic"
+    assert entry["note"] == f"not measured: no gender in the {where} trips"
+
+
+def test_the_barest_tables_are_judged(real):
+    bare = [t.drop(columns=["user_type", "gender", "birth_year"]) for t in (real, part(real, "C"))]
+    figures = judge(*bare, rows_cap=60).figures
+    assert figures["metrics"]["tstr_user_type_auc"]["value"] is None
+    assert figures["metrics"]["c2st_auc"]["value"] is not None
+
+
+def test_gaps_in_attributes_are_no_obstacle(real):
+    gaps = real.assign(
+        birth_year=real["birth_year"].where(np.arange(len(real)) % 3 > 0),
+        user_type=real["user_type"].where(np.arange(len(real)) % 5 > 0),
+    )
+    figures = judge(gaps, part(gaps, "C"), rows_cap=120).figures
+    assert all(value is not None for value in values(figures).values())
+    json.dumps(figures, allow_nan=False)
+
+
+# ---- bad input -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r, s: (r, s.head(0)), "synthetic trips: 0 rows"),
+        (lambda r, s: (r.head(80), s), "real trips: 80 rows"),
+        (
+            lambda r, s: (r, s.drop(columns=["end_lat", "duration_s"])),
+            "synthetic trips: no column 'end_lat', 'duration_s'",
+        ),
+        (lambda r, s: (r.assign(started_at=pd.NaT), s), "real trips: missing values in 'started_at'"),
+        (lambda r, s: (r, s.assign(start_station_id="x", end_station_id="y")), "no station of the real trips"),
+        (lambda r, s: (r.assign(split="A"), s), "B has 0, C has 0"),
+    ],
+)
+def test_tables_that_cannot_be_compared_are_refused(real, change, words):
+    with pytest.raises(InputError, match=words) as error:
+        judge(*change(real, part(real, "C")))
+    assert "; " in str(error.value) and "\n" not in str(error.value)
+
+
+# ---- the published test --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def jersey_city(shared_data) -> pd.DataFrame:
+    """January and February 2019, trips of at most two hours, thirds at random."""
+    tables = []
+    for month in ("201901", "201902"):
+        with zipfile.ZipFile(shared_data / "citibike-jc" / f"JC-{month}-citibike-tripdata.csv.zip") as archive:
+            name = next(name for name in archive.namelist() if not name.startswith("__MACOSX"))
+            with archive.open(name) as file:
+                tables.append(pd.read_csv(file, dtype={"start station id": str, "end station id": str}))
+    trips = pd.concat(tables, ignore_index=True).rename(
+        columns={"starttime": "started_at", "stoptime": "ended_at", "tripduration": "duration_s"}
+        | {"usertype": "user_type", "birth year": "birth_year"}
+        | {f"{end} station id": f"{end}_station_id" for end in ("start", "end")}
+        | {f"{end} station latitude": f"{end}_lat" for end in ("start", "end")}
+        | {f"{end} station longitude": f"{end}_lng" for end in ("start", "end")}
+    )
+    trips = trips[trips["duration_s"] <= 7200]
+    trips["gender"] = trips["gender"].map({0: "unknown", 1: "male", 2: "female"})
+    return trips.assign(split=np.array(list("ABC"))[np.random.default_rng(0).permutation(len(trips)) % 3])
+
+
+def test_jersey_city_has_the_published_ceilings_and_floors(jersey_city):
+    figures = judge(jersey_city, part(jersey_city, "C"), rows_cap=20_000).figures
+    assert figures["n"] == 12_723
+    published = {  # ceiling, floor, and how far two random splits into thirds were seen to differ
+        "od_cpc": (0.852, 0.450, 0.010),
+        "start_jsd": (0.0015, None, 0.0007),
+        "end_jsd": (0.0008, None, 0.0010),
+        "hour_of_week_jsd": (0.0046, 0.024, 0.002),
+        "start_hour_jsd": (0.031, 0.102, 0.008),
+        "duration_ks": (0.010, None, 0.008),
+        "bivariate_accuracy": (0.957, 0.925, 0.005),
+        "c2st_auc": (0.501, 0.912, 0.020),
+        "tstr_duration_r2": (0.618, -0.01, 0.06),
+        "tstr_user_type_auc": (0.925, 0.405, 0.06),
+        "tstr_demand_r": (0.976, 0.744, 0.03),
+        "dcr_share": (0.493, 0.506, 0.025),
+        "ims": (0.0002, 0.0, 0.0003),
+        "nndr_p5": (0.360, 0.736, 0.02),
+    }
+    for name, (ceiling, floor, noise) in published.items():
+        found = figures["metrics"][name]
+        assert found["ceiling"] == pytest.approx(ceiling, abs=noise), name
+        assert floor is None or found["floor"] == pytest.approx(floor, abs=noise), name
