@@ -56,7 +56,7 @@ demo: $(CITY)
 	@echo '  runs/demo/images/contact_sheet.png, runs/demo/model/timelapse.gif   what the GAN saw and learned'
 
 $(CITY): | $(READY)
-	$(PYTHON) -m rasterize.city $@
+	$(PYTHON) -m rasterize --simulate $@
 
 raster: $(IMAGES)
 train: $(MODEL)

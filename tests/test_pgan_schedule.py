@@ -1,0 +1,127 @@
+"""Growth, rates and data order as pure functions of the images shown; the sizes that doubling reaches."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgan.config import PRESETS, TrainConfig, base_shape, config_from_json, resolve_config
+from pgan.schedule import Schedule, batch_indices, ema_decay_at, gamma_at, learning_rate_at, penalty_interval
+from rasterize.errors import InputError
+
+KIMG = st.floats(0, 5).map(lambda kimg: round(kimg, 3))
+CONFIGS = st.builds(
+    TrainConfig, first_kimg=KIMG, fade_kimg=KIMG, hold_kimg=KIMG, last_kimg=st.floats(0.01, 5), batch=st.just(4)
+)
+
+
+@given(CONFIGS, st.integers(0, 4), st.data())
+def test_a_run_grows_from_the_base_to_full_size_and_never_back(config, doublings, data):
+    size = 4 * 2**doublings
+    schedule = Schedule.of(config, size, size)
+    moments = sorted(data.draw(st.lists(st.integers(0, schedule.total), min_size=2, max_size=20)))
+    growths = [schedule.growth_at(nimg) for nimg in moments]
+    for before, after in zip(growths, growths[1:], strict=False):
+        assert before.level <= after.level
+        if before.level == after.level:
+            assert before.alpha <= after.alpha
+    assert all(0 <= growth.alpha <= 1 and growth.height == 4 * 2**growth.level for growth in growths)
+    assert all(growth.alpha == 1 or growth.fading for growth in growths)
+    end = schedule.growth_at(schedule.total)
+    assert (end.height, end.alpha, end.last, end.progress) == (size, 1.0, True, 1.0)
+
+
+def test_phases_of_a_run_from_4_to_16_px():
+    schedule = Schedule.of(TrainConfig(first_kimg=1, fade_kimg=2, hold_kimg=3, last_kimg=4), 16, 16)
+    assert schedule.phases() == [
+        (0, False, 0, 1000),
+        (1, True, 1000, 2000),
+        (1, False, 3000, 3000),
+        (2, True, 6000, 2000),
+        (2, False, 8000, 4000),
+    ]
+    assert schedule.total == 12000
+    growth = schedule.growth_at(1500)
+    assert (growth.height, growth.alpha, growth.phase) == (8, 0.25, "fade-in 8x8")
+    assert schedule.growth_at(1000).alpha == 0
+    assert schedule.growth_at(3000).phase == "hold 8x8"
+
+
+@given(st.integers(4, 7), st.integers(1, 5), st.integers(0, 5), st.booleans())
+def test_any_base_times_a_power_of_two_is_reached(short, ratio, doublings, upright):
+    sides = (short * 2**doublings, short * ratio * 2**doublings)
+    height, width = sides if upright else sides[::-1]
+    h, w, found = base_shape(height, width, 4)
+    assert (h * 2**found, w * 2**found) == (height, width)
+    assert 4 <= min(h, w) < 8
+
+
+@pytest.mark.parametrize(("size", "near"), [((36, 48), "32x48"), ((33, 33), "32x32"), ((2, 2), "4x4")])
+def test_a_size_out_of_reach_is_refused_with_sizes_that_work(size, near):
+    with pytest.raises(InputError, match=rf"{size[0]}x{size[1]} pixels cannot be reached.*{near}"):
+        base_shape(*size, 4)
+
+
+@given(CONFIGS)
+def test_the_learning_rate_falls_in_the_last_phase_only(config):
+    schedule = Schedule.of(config, 8, 8)
+    _, _, begin, _ = schedule.phases()[-1]
+    for nimg in range(0, int(begin), max(1, int(begin) // 7)):
+        assert learning_rate_at(schedule.growth_at(nimg), config) == config.learning_rate
+    end = learning_rate_at(schedule.growth_at(schedule.total), config)
+    assert end == pytest.approx(config.learning_rate * config.final_rate_share)
+
+
+def test_gamma_and_the_penalty_interval_follow_the_resolution():
+    config = TrainConfig(gamma_scale=2e-4, batch=32, penalty_steps_to_32px=1, penalty_steps_above=16)
+    schedule = Schedule.of(config, 256, 256)
+    at = {growth.height: growth for growth in map(schedule.growth_at, range(0, schedule.total, 300_000))}
+    assert gamma_at(at[256], config) == pytest.approx(2e-4 * 256**2 / 32)
+    assert [penalty_interval(at[px], config) for px in (4, 32, 64, 256)] == [1, 1, 16, 16]
+
+
+def test_g_ema_has_the_half_life_it_says_after_a_ramp():
+    config = TrainConfig(batch=100, ema_half_life_kimg=10, ema_ramp_share=0.05)
+    assert ema_decay_at(10**6, config) ** 100 == pytest.approx(0.5)  # 100 steps of 100 images = 10 kimg
+    assert ema_decay_at(20_000, config) ** 10 == pytest.approx(0.5)  # 5 % of 20 kimg = 1 kimg
+    assert ema_decay_at(0, config) == 0
+
+
+@given(st.integers(1, 40), st.integers(1, 8), st.integers(0, 3))
+def test_each_epoch_shows_each_image_once(count, batch, seed):
+    shown = [batch_indices(nimg, batch=batch, count=count, seed=seed) for nimg in range(0, 2 * count * batch, batch)]
+    epochs = np.concatenate(shown).reshape(-1, count)
+    assert (np.sort(epochs, axis=1) == np.arange(count)).all()
+
+
+def test_the_data_order_depends_on_seed_and_epoch_alone():
+    def order(nimg, seed):
+        return batch_indices(nimg, batch=50, count=50, seed=seed).tolist()
+
+    assert order(0, 1) == order(0, 1)
+    assert order(0, 1) != order(0, 2)
+    assert order(0, 1) != order(50, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "hinge"}, "loss 'hinge' is unknown; losses: ns-r1, wgan-gp, rpgan-r1-r2"),
+        ({"batch": 6, "pack": 4}, "multiple of pack"),
+        ({"start_resolution": 6}, "power of two"),
+        ({"learning_rate": 0.0, "last_kimg": -1.0}, "learning_rate must be above 0; last_kimg must be above 0"),
+        ({"fade_kimg": float("nan")}, "fade_kimg must not be below 0"),
+    ],
+)
+def test_impossible_settings_are_refused_all_at_once(changes, message):
+    with pytest.raises(InputError, match=message):
+        resolve_config("tiny", changes)
+
+
+def test_presets():
+    with pytest.raises(InputError, match="preset 'huge' is unknown; presets: tiny, default, paper"):
+        resolve_config("huge", {})
+    for config in PRESETS.values():
+        assert config_from_json(config.to_json(), "here") == config
+    with pytest.raises(InputError, match="another version.*colour"):
+        config_from_json(PRESETS["tiny"].to_json() | {"colour": 1}, "run.json")

@@ -1,0 +1,344 @@
+"""Training as a whole: it learns, resumes bit for bit whatever stopped it, refuses what is not its run, and samples."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import pgan.train
+from pgan.checkpoint import load_checkpoint, load_snapshot
+from pgan.config import PRESETS, TrainConfig
+from pgan.sample import draw_labels, sample, share_out
+from pgan.schedule import Growth
+from pgan.state import TrainState
+from pgan.step import train_step
+from pgan.train import network_shape, train
+from rasterize.attributes import Factor, LinearChannel
+from rasterize.errors import InputError
+from rasterize.frame import Frame
+from rasterize.imageset import ImageSet, write_image_set
+from rasterize.spec import Drawing, Place, Spec, Station
+
+ROOT = Path(__file__).parents[1]
+CPU = torch.device("cpu")
+FACTORS = (Factor(name="side", values=("left", "right")), Factor(name="day", values=("mon", "tue", "wed")))
+SMALL = TrainConfig(
+    batch=4,
+    base_maps=32,
+    max_maps=16,
+    latent_size=8,
+    label_size=4,
+    first_kimg=0.1,
+    fade_kimg=0.2,
+    hold_kimg=0.1,
+    last_kimg=0.5,  # 0.8 kimg in all: 200 steps
+    penalty_steps_to_32px=3,
+    picture_kimg=0.2,
+    checkpoint_kimg=0.04,
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def bars(count: int, channels: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images of one bright bar, left or right as the first label says."""
+    random = np.random.default_rng(0)
+    labels = np.stack([random.integers(0, 2, count), random.integers(0, 3, count)], axis=1)
+    images = np.zeros((count, channels, height, width), np.float32)
+    images[labels[:, 0] == 0, :, :, : width // 4] = 1
+    images[labels[:, 0] == 1, :, :, -width // 4 :] = 1
+    return images, labels
+
+
+def make_run(folder: Path, *, count=64, channels=1, height=8, width=8, factors=FACTORS) -> Path:
+    """A run folder with an image set of bars."""
+    place = Place(lat=0.5, lng=0.5, stations=(Station(id="a", name="a", lat=0.5, lng=0.5, starts=1, ends=1),))
+    spec = Spec(
+        frame=Frame(west=0, south=0, east=1, north=1, height=height, width=width),
+        drawing=Drawing(mode="grey"),
+        channels=tuple(LinearChannel(column=f"c{k}", low=0, high=1) for k in range(channels - 1)),
+        factors=factors,
+        places=(place,),
+    )
+    images, labels = bars(count, channels, height, width)
+    write_image_set(folder / "images", spec, [images], labels[:, : len(factors)])
+    return folder
+
+
+def command(run: Path, config: TrainConfig) -> list[str]:
+    """`python -m pgan train` with every setting of a config as a flag."""
+    flags = [text for name, value in config.to_json().items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    return [sys.executable, "-m", "pgan", "train", "--run", str(run), "--threads", "1", "--device", "cpu", *flags]
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    while not path.exists():
+        assert process.poll() is None, "training ended before it was to be stopped"
+        time.sleep(0.01)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    saved = torch.load(run / "model" / "checkpoint.pt", weights_only=True)
+    snapshot = load_snapshot(run / "model").generator.state_dict()
+    networks = {f"{net}.{name}": w for net in ("generator", "discriminator") for name, w in saved[net].items()}
+    moments = {
+        f"{adam}.{k}.{n}": w
+        for adam in ("g_adam", "d_adam")
+        for k, s in saved[adam]["state"].items()
+        for n, w in s.items()
+    }
+    return networks | moments | {f"snapshot.{name}": w for name, w in snapshot.items()}
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    differ = [name for name in first if not torch.equal(first[name], second[name])]
+    assert not differ
+
+
+def stats(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "model" / "stats.jsonl").read_text().splitlines()]
+
+
+def test_200_steps_are_100_and_a_kill_and_100_bit_for_bit(tmp_path):
+    whole, killed = make_run(tmp_path / "whole"), make_run(tmp_path / "killed")
+    slower = replace(SMALL, checkpoint_kimg=0.4, picture_kimg=0.1)  # one checkpoint, at step 100
+    assert train(whole, slower, CPU)
+    process = subprocess.Popen(command(killed, slower), cwd=ROOT, stdout=subprocess.DEVNULL)
+    wait_for(killed / "model" / "checkpoint.pt", process)
+    process.kill()
+    process.wait()
+    assert not (killed / "model" / "snapshot.pt").exists()
+    assert train(killed, slower, CPU)
+    assert_same_weights(whole, killed)
+    assert [line["nimg"] for line in stats(killed)] == [line["nimg"] for line in stats(whole)]
+
+
+@pytest.mark.parametrize("loss", ["ns-r1", "wgan-gp", "rpgan-r1-r2"])
+def test_any_stop_and_resume_is_bit_for_bit(tmp_path, monkeypatch, loss):
+    whole, stopped = make_run(tmp_path / "whole"), make_run(tmp_path / "stopped")
+    config = replace(SMALL, loss=loss, fade_kimg=0.04, last_kimg=0.1)
+    assert train(whole, config, CPU)
+
+    class StopAfter:
+        """Asks to stop after some steps, each time it is made."""
+
+        def __init__(self):
+            self.steps = 0
+
+        @property
+        def asked(self):
+            self.steps += 1
+            return self.steps > 23
+
+    monkeypatch.setattr(pgan.train, "StopRequest", StopAfter)
+    outcomes = [train(stopped, config, CPU)]
+    while not outcomes[-1]:
+        outcomes.append(train(stopped, config, CPU))
+    assert len(outcomes) == 3  # 60 steps, 23 at a time
+    assert_same_weights(whole, stopped)
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
+    run = make_run(tmp_path)
+    long = replace(SMALL, last_kimg=100.0, checkpoint_kimg=1000.0, picture_kimg=0.05)
+    process = subprocess.Popen(command(run, long), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    wait_for(run / "model" / "progress" / "000000200.png", process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    assert process.returncode == 130
+    assert "the same command goes on" in output
+    images = ImageSet.open(run / "images")
+    state = TrainState(long, network_shape(long, images), CPU)
+    assert load_checkpoint(run / "model", state) is not None
+    assert state.nimg >= 200
+    assert not (run / "model" / "snapshot.pt").exists()
+
+
+def test_a_finished_run_has_everything_and_does_nothing_again(tmp_path, capsys):
+    run = make_run(tmp_path)
+    assert train(run, SMALL, CPU)
+    model = run / "model"
+    described = json.loads((model / "run.json").read_text())
+    assert TrainConfig(**described["config"]) == SMALL
+    assert described["image_set"]["fingerprint"] == ImageSet.open(run / "images").fingerprint
+    assert [path.name for path in sorted((model / "progress").iterdir())] == [
+        f"{nimg:09d}.png" for nimg in (0, 200, 400, 600, 800)
+    ]
+    assert (model / "timelapse.gif").read_bytes().startswith(b"GIF89a")
+    assert stats(run)[-1]["nimg"] == 800 and stats(run)[-1]["skipped"] == 0
+    assert list((model / "tensorboard").iterdir())
+    before = {path: path.stat().st_mtime_ns for path in model.rglob("*")}
+    assert train(run, SMALL, CPU)
+    assert "finished" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in model.rglob("*")} == before
+
+
+def test_another_config_or_image_set_is_refused_by_name(tmp_path):
+    run = make_run(tmp_path)
+    train(run, replace(SMALL, last_kimg=0.01, fade_kimg=0.0, first_kimg=0.0), CPU)
+    with pytest.raises(InputError, match=r"fade_kimg was 0.0, now 0.2;.*remove"):
+        train(run, SMALL, CPU)
+    make_run(tmp_path, count=65)
+    with pytest.raises(InputError, match=r"image set fingerprint was .*image set images was 64, now 65"):
+        train(run, replace(SMALL, last_kimg=0.01, fade_kimg=0.0, first_kimg=0.0), CPU)
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"x" * 100])
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
+    run = make_run(tmp_path)
+    config = replace(SMALL, last_kimg=0.01, fade_kimg=0.0, first_kimg=0.0)
+    train(run, config, CPU)
+    for name in ("snapshot.pt", "checkpoint.pt"):
+        path = run / "model" / name
+        path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=r"snapshot.pt: damaged"):
+        load_snapshot(run / "model")
+    (run / "model" / "snapshot.pt").unlink()
+    with pytest.raises(InputError, match=r"checkpoint.pt: damaged"):
+        train(run, config, CPU)
+
+
+def test_bad_images_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match="no finished image set"):
+        train(tmp_path, SMALL, CPU)
+    with pytest.raises(InputError, match="3 images are fewer than one batch of 4"):
+        train(make_run(tmp_path / "few", count=3), SMALL, CPU)
+    with pytest.raises(InputError, match="36x48 pixels cannot be reached"):
+        train(make_run(tmp_path / "odd", height=36, width=48), SMALL, CPU)
+    with pytest.raises(InputError, match="training has not finished"):
+        sample(tmp_path, count=1, seed=0, device=CPU)
+    assert not list(tmp_path.rglob("model"))
+
+
+def test_commands_exit_with_two_and_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pgan", "train", "--run", str(tmp_path), "--loss", "hinge"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "losses: ns-r1, wgan-gp, rpgan-r1-r2" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("channels", "height", "width", "factors"), [(1, 8, 8, ()), (3, 8, 12, FACTORS), (6, 16, 8, ())]
+)
+def test_any_channels_and_frames_train_and_sample(tmp_path, channels, height, width, factors):
+    run = make_run(tmp_path, channels=channels, height=height, width=width, factors=factors)
+    train(run, replace(SMALL, first_kimg=0.01, fade_kimg=0.02, hold_kimg=0.01, last_kimg=0.02, pack=2), CPU)
+    assert sample(run, count=70, seed=1, device=CPU) == 70
+    fakes = ImageSet.open(run / "fakes")
+    assert len(fakes) == 70 and fakes.shape == (channels, height, width)
+    assert np.isfinite(fakes.read(range(70))).all()
+
+
+def test_it_learns_bars_and_their_labels(tmp_path):
+    run = make_run(tmp_path, count=256)
+    config = replace(
+        PRESETS["tiny"],
+        start_resolution=4,
+        batch=8,
+        first_kimg=1.0,
+        fade_kimg=1.0,
+        last_kimg=4.0,
+        max_maps=16,
+        latent_size=8,
+        ema_half_life_kimg=0.3,
+    )
+    train(run, config, CPU)
+    sample(run, count=200, seed=0, device=CPU)
+    fakes = ImageSet.open(run / "fakes")
+    patterns = np.stack([bars(64, 1, 8, 8)[0][bars(64, 1, 8, 8)[1][:, 0] == side][0] for side in (0, 1)])
+    images = fakes.read(range(200))
+    distance = np.square(images[:, None] - patterns).mean((2, 3, 4))  # [N, side]
+    nearest = distance.argmin(1)
+    untrained = 0.25  # of a blank image: a quarter of the pixels is wrong
+    assert np.median(distance.min(1)) < untrained / 4
+    assert (nearest == fakes.labels[:, 0]).mean() > 0.9
+    assert 0.3 < nearest.mean() < 0.7
+
+
+def test_a_step_that_is_not_finite_is_left_out_and_counted_and_many_stop_the_run(tmp_path):
+    images = ImageSet.open(make_run(tmp_path) / "images")
+    state = TrainState(SMALL, network_shape(SMALL, images), CPU)
+    growth = Growth(level=1, height=8, width=8, alpha=1.0, fading=False, last=True, progress=0.5)
+    before = [parameter.clone() for parameter in state.discriminator.parameters()]
+    labels = torch.zeros(4, 2, dtype=torch.int64)
+    train_step(state, torch.full((4, 1, 8, 8), float("nan")), labels, growth)
+    assert (state.skipped, state.skipped_in_a_row, state.nimg) == (1, 1, 4)
+    assert all(torch.equal(a, b) for a, b in zip(before, state.discriminator.parameters(), strict=True))
+    train_step(state, torch.zeros(4, 1, 8, 8), labels, growth)
+    assert (state.skipped, state.skipped_in_a_row) == (1, 0)
+    run = make_run(tmp_path / "nan")
+    images = np.load(run / "images" / "images.npy")
+    np.save(run / "images" / "images.npy", images * np.float16(np.nan))
+    with pytest.raises(InputError, match="50 steps in a row were not finite.*--learning-rate"):
+        train(run, SMALL, CPU)
+
+
+def test_adam_forgets_at_a_new_level_only(tmp_path):
+    images = ImageSet.open(make_run(tmp_path) / "images")
+    state = TrainState(SMALL, network_shape(SMALL, images), CPU)
+    labels = torch.zeros(4, 2, dtype=torch.int64)
+    growths = [
+        Growth(level=0, height=4, width=4, alpha=1.0, fading=False, last=False, progress=0.5),
+        Growth(level=1, height=8, width=8, alpha=0.1, fading=True, last=False, progress=0.1),
+        Growth(level=1, height=8, width=8, alpha=1.0, fading=False, last=True, progress=0.0),
+    ]
+    steps = []
+    for growth in growths:
+        for _ in range(2):
+            train_step(state, torch.zeros(4, 1, growth.height, growth.width), labels, growth)
+        steps.append(int(state.g_adam.state[state.generator.dense.weight]["step"]))
+    assert steps == [2, 2, 4]
+
+
+def test_shares_are_quotas_rounded_up_or_down_and_exact_at_the_total():
+    random = np.random.default_rng(0)
+    counts = random.integers(0, 30, 200)
+    assert share_out(counts, int(counts.sum()), random).tolist() == counts.tolist()
+    for total in (1, 7, 1000, 12345):
+        shares, quotas = share_out(counts, total, random), counts * total / counts.sum()
+        assert shares.sum() == total
+        assert (np.abs(shares - quotas) < 1).all()
+
+
+def test_rare_labels_get_their_share_on_average():
+    random = np.random.default_rng(0)
+    rare = np.array([97, 1, 1, 1])
+    drawn = sum(share_out(rare, 10, random) for _ in range(2000))
+    # each rare cell is drawn with probability 0.1: 200 of 2000, standard deviation 13.4
+    assert np.abs(drawn[1:] - 200).max() < 4 * 13.4
+
+
+def test_sampled_labels_follow_the_training_images_and_the_seed(tmp_path):
+    run = make_run(tmp_path, count=90)
+    train(run, replace(SMALL, first_kimg=0.01, fade_kimg=0.0, last_kimg=0.01), CPU)
+    snapshot = load_snapshot(run / "model")
+    real = ImageSet.open(run / "images").labels
+    drawn = draw_labels(snapshot, 90, np.random.default_rng(0))
+    assert sorted(map(tuple, drawn)) == sorted(map(tuple, real))
+    assert drawn.tolist() != sorted(drawn.tolist())
+    assert sample(run, count=None, seed=3, device=CPU) == 90
+    first = ImageSet.open(run / "fakes").read(range(90))
+    sample(run, count=90, seed=3, device=CPU)
+    np.testing.assert_array_equal(first, ImageSet.open(run / "fakes").read(range(90)))
+    sample(run, count=90, seed=4, device=CPU)
+    assert not np.array_equal(first, ImageSet.open(run / "fakes").read(range(90)))
