@@ -33,7 +33,8 @@ STATES = ("decoded", "blank image", "image not finite", "image holds more trips 
 class Solution:
     """Decoded strokes of a batch of images.
 
-    image, ends, confidence : int64 [S], int32 [S, 2], float32 [S], one row per trip, in image order.
+    image, ends, confidence : int64 [S], int32 [S, 2], float32 [S], one row per trip, in image order; confidence is the
+        share of the stroke's energy that is explained in the stroke's own pixels, 0 … 1.
     values : float32 [S, P], a level per painted plane.
     residual : float32 [N], share of each image's norm that the trips leave unexplained.
     state : int8 [N], index into `STATES`.
@@ -199,6 +200,15 @@ def _slope(j, residual, start, at, weight):
     total = 0.0
     for i in range(start[j], start[j + 1]):
         total += weight[i] * residual[at[i]]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _left_at(j, residual, start, at):
+    """Squared residual in the pixels of atom j."""
+    total = 0.0
+    for i in range(start[j], start[j + 1]):
+        total += residual[at[i]] ** 2
     return total
 
 
@@ -447,12 +457,12 @@ def _painted_values(planes, pairs, counts, atlas):
 @njit(cache=True, nogil=True)
 def _decode_range(images, first_painted, trips_per_image, limit, places, bent, out):
     """Decode images one by one into the arrays of `out`."""
-    place_xy, blobs_at, blobs, gain, grey = places
+    place_xy, blobs_at, blobs, blob_gain, grey = places
     ends, confidence, values, found, state, left = out
     height, width = images.shape[2], images.shape[3]
     size, area = height + width + 4, height * width
     pixels, lengths, middles = np.empty(size, np.int64), np.empty(size), np.empty(size)
-    atlas = (place_xy, blobs_at, blobs, gain, grey, height, width, pixels, lengths, middles)
+    atlas = (place_xy, blobs_at, blobs, blob_gain, grey, height, width, pixels, lengths, middles)
     for b in range(len(images)):
         flat = images[b].reshape(images.shape[1], area).astype(np.float64)
         image = flat[:first_painted].reshape(first_painted * area)
@@ -470,7 +480,10 @@ def _decode_range(images, first_painted, trips_per_image, limit, places, bent, o
         start, at, weight, norm = atoms
         level = _painted_values(flat[first_painted:], pairs, counts, atlas)
         for j in range(len(pairs)):
-            certainty = 1 + 2 * _slope(j, residual, start, at, weight) / norm[j] if counts[j] > 0 else 0.0
+            certainty = 0.0
+            if counts[j] > 0:
+                gain = _slope(j, image, start, at, weight) / norm[j] if trips_per_image == 1 else 1.0
+                certainty = 1 - _left_at(j, residual, start, at) / (gain * gain * norm[j])
             for _ in range(int(counts[j])):
                 ends[b, found[b], 0], ends[b, found[b], 1] = pairs[j, 0], pairs[j, 1]
                 confidence[b, found[b]] = min(1.0, max(0.0, certainty))

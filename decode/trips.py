@@ -36,8 +36,8 @@ def decode_images(images: ImageSet, *, seed: int = 0) -> Decoded:
     """Decode an image set into valid trips.
 
     Every row lies between known stations, ends after it starts and has a feasible speed; images and trips that cannot
-    be used are counted by reason in `rejected`. Adds the columns `image`, `confidence` (share of the stroke that the
-    image really holds, 0 … 1) and `residual` (share of the image's norm that its trips leave unexplained).
+    be used are counted by reason in `rejected`. Adds the columns `image`, `confidence` (share of the stroke's
+    energy that its own pixels hold, 0 … 1) and `residual` (share of the image's norm that its trips leave unexplained).
     """
     rng = np.random.default_rng(seed)
     batches = [_solve_batch(images, begin) for begin in range(0, len(images), BATCH)]

@@ -36,7 +36,7 @@ class Channel(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LinearChannel:
-    """A number painted as intensity: `low` is level 0.2, `high` is 1; level 0 is a missing value.
+    """A number painted as intensity: `low` is level 0.2, `high` is 1; level 0 is a missing value, if there are any.
 
     Bounds left open are the 0.1 % and 99.9 % quantiles of the data, never its minimum and maximum.
     """
@@ -45,16 +45,18 @@ class LinearChannel:
     low: float | None = None
     high: float | None = None
     log: bool = False
+    missing: bool = True
     kind: str = "linear"
     planes: int = 1
 
     def fit(self, values: pd.Series) -> Self:
-        """Set open bounds to robust quantiles."""
+        """Set open bounds to robust quantiles, and note whether values are missing."""
         known = values.dropna().astype(float)
         low, high = (float(q) for q in known.quantile([0.001, 0.999])) if len(known) else (0.0, 1.0)
         low = low if self.low is None else self.low
         high = high if self.high is None else self.high
-        return replace(self, low=low, high=high if high > low else low + 1.0)
+        missing = bool(values.isna().any())
+        return replace(self, low=low, high=high if high > low else low + 1.0, missing=missing)
 
     def _scale(self, values: NDArray) -> NDArray:
         return np.log(np.maximum(values, 1e-9)) if self.log else values
@@ -67,10 +69,11 @@ class LinearChannel:
         return np.where(np.isnan(number), 0.0, 0.2 + 0.8 * share)[:, None]
 
     def decode(self, levels: NDArray) -> pd.Series:
-        """Levels → values; below 0.1 is a missing value."""
+        """Levels → values; below 0.1 is a missing value, if there are any."""
         low, high = self._scale(np.array([self.low, self.high], float))
         scaled = low + np.clip((levels[:, 0] - 0.2) / 0.8, 0, 1) * (high - low)
-        return pd.Series(np.where(levels[:, 0] < 0.1, np.nan, np.exp(scaled) if self.log else scaled))
+        lost = self.missing & (levels[:, 0] < 0.1)
+        return pd.Series(np.where(lost, np.nan, np.exp(scaled) if self.log else scaled))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,17 +81,19 @@ class QuantileChannel:
     """A number painted as its rank among the trips, so that all levels are used alike and spikes stay spikes.
 
     `values` are the inverse cumulative distribution at even steps; a value that fills several steps (the filler
-    birth year 1969) is spread over them by chance when painted and comes back exactly. A missing value is level 0.
+    birth year 1969) is spread over them by chance when painted and comes back exactly. Level 0 is a missing value, if
+    there are any.
     """
 
     column: str
     values: tuple[float, ...] = ()
     whole: bool = False
+    missing: bool = True
     kind: str = "quantile"
     planes: int = 1
 
     def fit(self, values: pd.Series) -> Self:
-        """Read the quantile function from data."""
+        """Read the quantile function from data, and note whether values are missing."""
         known = values.dropna().astype(float)
         if self.values or not len(known):
             return self if self.values else replace(self, values=(0.0, 1.0))
@@ -96,7 +101,8 @@ class QuantileChannel:
         steps = np.linspace(0.001, 0.999, QUANTILE_KNOTS)
         method = "nearest" if whole else "linear"
         knots = known.quantile(steps, interpolation=method)
-        return replace(self, values=tuple(float(f"{knot:.6g}") for knot in knots), whole=whole)
+        missing = bool(values.isna().any())
+        return replace(self, values=tuple(float(f"{knot:.6g}") for knot in knots), whole=whole, missing=missing)
 
     def encode(self, values: pd.Series, rng: np.random.Generator) -> NDArray:
         """Values → levels in {0} ∪ [0.2, 1], [N, 1]; `rng` spreads ties over the steps they fill."""
@@ -108,12 +114,12 @@ class QuantileChannel:
         return np.where(np.isnan(number), 0.0, 0.2 + 0.8 * rank)[:, None]
 
     def decode(self, levels: NDArray) -> pd.Series:
-        """Levels → values; below 0.1 is a missing value."""
+        """Levels → values; below 0.1 is a missing value, if there are any."""
         knots = np.asarray(self.values)
         rank = np.clip((levels[:, 0] - 0.2) / 0.8, 0, 1) * (len(knots) - 1)
         between = np.interp(rank, np.arange(len(knots)), knots)
         number = knots[np.rint(rank).astype(int)] if self.whole else between
-        return pd.Series(np.where(levels[:, 0] < 0.1, np.nan, number))
+        return pd.Series(np.where(self.missing & (levels[:, 0] < 0.1), np.nan, number))
 
 
 @dataclass(frozen=True, kw_only=True)

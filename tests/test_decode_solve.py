@@ -92,8 +92,12 @@ def test_grey_pictures_give_undirected_pairs():
 def test_the_pair_of_a_faded_noisy_stroke_is_found():
     spec, strokes, images = picture(places=20, side=32, trips_per_image=1, images=200, seed=4)
     noisy = 0.6 * images + np.random.default_rng(5).normal(0, 0.08, images.shape)
-    recall, _ = hits(strokes, solve(noisy.astype(np.float32), spec))
+    found = solve(noisy.astype(np.float32), spec)
+    recall, _ = hits(strokes, found)
     assert recall > 0.97
+    clean = solve(0.6 * images, spec)
+    assert clean.confidence.min() > 0.999  # faintness alone is no doubt
+    assert 0.3 < np.median(found.confidence) < 0.95 and found.confidence.min() >= 0
 
 
 def test_a_missing_destination_blob_is_made_up_for_by_the_stroke():

@@ -13,7 +13,7 @@ from rasterize.city import write_city
 from rasterize.read import IngestOptions, ingest
 
 ROOT = Path(__file__).parents[1]
-SHORT = ["--first-kimg", 2, "--fade-kimg", 0.5, "--hold-kimg", 0.5, "--last-kimg", 1, "--picture-kimg", 1]
+SHORT = ["--first-kimg", 6, "--fade-kimg", 2, "--last-kimg", 4, "--picture-kimg", 2]
 
 
 def run(*arguments):

@@ -33,6 +33,15 @@ def test_linear_and_log_channels_come_back(values, log):
     pd.testing.assert_series_equal(channel.decode(levels), values, rtol=1e-9)
 
 
+@pytest.mark.parametrize("channel", [LinearChannel(column="x"), QuantileChannel(column="x")])
+def test_a_faint_level_is_missing_only_where_values_are(channel):
+    faint = np.array([[0.05], [0.6]])
+    whole = channel.fit(pd.Series(np.linspace(1, 9, 50)))
+    gappy = channel.fit(pd.Series([*np.linspace(1, 9, 50), np.nan]))
+    assert whole.decode(faint).isna().tolist() == [False, False]
+    assert gappy.decode(faint).isna().tolist() == [True, False]
+
+
 def test_values_outside_the_bounds_are_clipped():
     channel = LinearChannel(column="duration_s", low=10, high=20)
     assert channel.decode(channel.encode(pd.Series([0.0, 99.0]), RNG)).tolist() == [10, 20]
