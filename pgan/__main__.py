@@ -1,0 +1,120 @@
+"""`python -m pgan train` and `python -m pgan sample`."""
+
+import inspect
+import json
+import os
+from collections.abc import Callable
+from dataclasses import fields
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pgan.config import PRESETS, TrainConfig, resolve_config
+from rasterize.errors import exit_on_input_error
+
+app = typer.Typer(help="A progressive GAN on image sets.", no_args_is_help=True, add_completion=False)
+
+RunOption = Annotated[Path, typer.Option(help="run folder; holds images/, model/ and fakes/")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+# small networks gain nothing from a second thread, and lose half their speed to it on a busy machine; a run is
+# repeated bit for bit only with the same number, so it must not depend on how busy the machine happens to be
+ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads; more than 1 help wide networks on idle cores")]
+
+
+def with_setting_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one flag per field of `TrainConfig`; those set reach it as the dict `changes`."""
+    own = [p for p in inspect.signature(command).parameters.values() if p.name != "changes"]
+    flags = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[field.type | None, typer.Option(help=field.metadata["help"], show_default=False)],
+        )
+        for field in fields(TrainConfig)
+    ]
+
+    @wraps(command)
+    def wrapper(**given: Any) -> None:
+        changes = {flag.name: given.pop(flag.name) for flag in flags}
+        command(**given, changes={name: value for name, value in changes.items() if value is not None})
+
+    wrapper.__signature__ = inspect.Signature([*own, *flags])
+    wrapper.__annotations__ = {p.name: p.annotation for p in (*own, *flags)}
+    return wrapper
+
+
+@app.command()
+@with_setting_flags
+def train(
+    *,
+    run: RunOption,
+    preset: Annotated[str, typer.Option(help=f"settings to start from: {', '.join(PRESETS)}")] = "tiny",
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print settings and sizes, train nothing")] = False,
+    changes: dict[str, Any],
+) -> None:
+    """Train on RUN/images into RUN/model; an unfinished run goes on by itself."""
+    config = resolve_config(preset, changes)
+    _prepare_torch(threads)
+    from pgan.train import choose_device, train
+
+    if dry_run:
+        print(json.dumps(_plan(run, config), indent=1))
+    elif not train(run, config, choose_device(device)):
+        raise typer.Exit(130)
+
+
+@app.command()
+def sample(
+    *,
+    run: RunOption,
+    images: Annotated[int | None, typer.Option(help="how many; as many as were trained on by default")] = None,
+    seed: Annotated[int, typer.Option(help="seed of latents and labels")] = 0,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Generate RUN/fakes with the G_ema of a finished run."""
+    _prepare_torch(threads)
+    from pgan.sample import sample
+    from pgan.train import choose_device
+
+    count = sample(run, count=images, seed=seed, device=choose_device(device))
+    print(f"{run / 'fakes'}: {count} images")
+
+
+def _prepare_torch(threads: int) -> None:
+    """Import torch with threads that sleep while they wait: spinning ones are ruinous on a busy machine."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when OpenMP is loaded, so before torch
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _plan(run: Path, config: TrainConfig) -> dict[str, Any]:
+    from pgan.networks import count_parameters
+    from pgan.schedule import Schedule
+    from pgan.state import make_networks
+    from pgan.train import ImageSet, network_shape
+
+    images = ImageSet.open(run / "images")
+    shape = network_shape(config, images)
+    generator, discriminator = make_networks(shape, config.seed)
+    schedule = Schedule.of(config, *images.shape[1:])
+    return {
+        "config": config.to_json(),
+        "images": len(images),
+        "network": shape.to_json(),
+        "parameters": {"G": count_parameters(generator), "D": count_parameters(discriminator)},
+        "phases": [
+            {"phase": schedule.growth_at(int(begin)).phase, "from_kimg": begin / 1000, "kimg": length / 1000}
+            for _, _, begin, length in schedule.phases()
+        ],
+    }
+
+
+if __name__ == "__main__":
+    exit_on_input_error(app)

@@ -1,0 +1,182 @@
+"""What one training run is: every number that shapes it, the presets, and the image sizes they can reach."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from math import log2
+from typing import Any
+
+from rasterize.errors import InputError
+
+LOSS_NAMES = ("ns-r1", "wgan-gp", "rpgan-r1-r2")
+
+
+def _setting(default: Any, meaning: str) -> Any:
+    return field(default=default, metadata={"help": meaning})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """All settings of a run; each field is also a flag of `python -m pgan train` (`fade_kimg` is `--fade-kimg`).
+
+    `kimg` counts thousands of real images shown to D. Defaults are those of the preset `default`.
+    """
+
+    loss: str = _setting("ns-r1", f"one of {', '.join(LOSS_NAMES)}")
+    seed: int = _setting(0, "seed of weights, latents and data order")
+    batch: int = _setting(64, "images per step")
+    pack: int = _setting(1, "images D judges together (PacGAN); 1 = one at a time")
+    start_resolution: int = _setting(4, "pixels of the shorter side in the first phase, at least")
+    base_maps: int = _setting(4096, "feature maps x resolution / 2, where max_maps does not bind")
+    max_maps: int = _setting(256, "most feature maps of a layer")
+    dense_size: int = _setting(256, "width of the dense layers: D's last hidden one, and those of G, if any")
+    dense_layers: int = _setting(0, "dense layers in G before its first picture; ProGAN has none")
+    latent_size: int = _setting(256, "numbers in z")
+    label_size: int = _setting(64, "numbers a label becomes for G, where images have labels")
+    first_kimg: float = _setting(600.0, "length of the first phase")
+    fade_kimg: float = _setting(600.0, "length of each fade-in")
+    hold_kimg: float = _setting(600.0, "length of each hold, but for the first and last")
+    last_kimg: float = _setting(4000.0, "length of the hold at full resolution")
+    learning_rate: float = _setting(1e-3, "Adam's, of G and D alike")
+    final_rate_share: float = _setting(0.25, "share of the learning rate left at the end of the last phase (cosine)")
+    adam_beta2: float = _setting(0.99, "Adam's second beta; the first is 0")
+    gamma_scale: float = _setting(2e-4, "R1/R2 weight: gamma = gamma_scale x pixels / batch")
+    penalty_steps_to_32px: int = _setting(1, "steps between two R1/R2 penalties, up to 32 px")
+    penalty_steps_above: int = _setting(16, "steps between two R1/R2 penalties, above 32 px")
+    ema_half_life_kimg: float = _setting(10.0, "half-life of G_ema")
+    ema_ramp_share: float = _setting(0.05, "half-life is at most this share of the images shown so far")
+    stddev_group: int = _setting(4, "images per minibatch-stddev group")
+    picture_kimg: float = _setting(50.0, "images between two progress pictures")
+    checkpoint_kimg: float = _setting(50.0, "images between two checkpoints")
+
+    def __post_init__(self) -> None:
+        faults = [fault for wrong, fault in self._checks() if wrong]
+        if faults:
+            raise InputError(f"training settings: {'; '.join(faults)}")
+
+    def _checks(self) -> list[tuple[bool, str]]:
+        positive = ("batch", "pack", "max_maps", "base_maps", "latent_size", "label_size", "dense_size")
+        positive += (
+            "penalty_steps_to_32px",
+            "penalty_steps_above",
+            "stddev_group",
+            "picture_kimg",
+            "checkpoint_kimg",
+            "last_kimg",
+        )
+        lengths = (
+            "first_kimg",
+            "fade_kimg",
+            "hold_kimg",
+            "dense_layers",
+            "gamma_scale",
+            "ema_half_life_kimg",
+            "ema_ramp_share",
+        )
+        return [
+            (self.loss not in LOSS_NAMES, f"loss '{self.loss}' is unknown; losses: {', '.join(LOSS_NAMES)}"),
+            (
+                self.start_resolution < 4 or log2(max(self.start_resolution, 1)) % 1 > 0,
+                f"start_resolution must be a power of two from 4 on, not {self.start_resolution}",
+            ),
+            (
+                self.pack < 1 or self.batch % max(self.pack, 1) > 0,
+                f"batch ({self.batch}) must be a multiple of pack ({self.pack})",
+            ),
+            (not 0 <= self.adam_beta2 < 1, f"adam_beta2 must be in [0, 1), not {self.adam_beta2}"),
+            (not 0 < self.final_rate_share <= 1, f"final_rate_share must be in (0, 1], not {self.final_rate_share}"),
+            *((not getattr(self, name) > 0, f"{name} must be above 0") for name in positive),
+            *((not getattr(self, name) >= 0, f"{name} must not be below 0") for name in lengths),
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as a JSON object."""
+        return asdict(self)
+
+
+PRESETS: Mapping[str, TrainConfig] = {
+    # for a CPU, minutes. Measured on simulated trips (docs/benchmarks/tiny.md): many small fast steps, a stronger
+    # penalty than the rule of thumb, a hidden layer that lets G choose between places instead of mixing them
+    "tiny": TrainConfig(
+        batch=16,
+        start_resolution=8,
+        base_maps=256,
+        max_maps=32,
+        dense_size=128,
+        dense_layers=1,
+        latent_size=64,
+        label_size=32,
+        first_kimg=28.0,
+        fade_kimg=8.0,
+        hold_kimg=24.0,
+        last_kimg=24.0,
+        learning_rate=0.02,
+        final_rate_share=0.05,
+        adam_beta2=0.9,
+        gamma_scale=0.5,
+        penalty_steps_to_32px=3,
+        penalty_steps_above=3,
+        ema_half_life_kimg=2.0,
+        picture_kimg=2.0,
+        checkpoint_kimg=10.0,
+    ),
+    "default": TrainConfig(),
+    # Karras et al. 2018 as published, but for the batch
+    "paper": TrainConfig(
+        loss="wgan-gp",
+        base_maps=8192,
+        max_maps=512,
+        dense_size=512,
+        latent_size=512,
+        last_kimg=8000.0,
+        final_rate_share=1.0,
+    ),
+}
+
+
+def resolve_config(preset: str, changes: Mapping[str, Any]) -> TrainConfig:
+    """A preset with some settings changed; raises `InputError` on an unknown preset or a setting that cannot be."""
+    if preset not in PRESETS:
+        raise InputError(f"preset '{preset}' is unknown; presets: {', '.join(PRESETS)}")
+    return replace(PRESETS[preset], **changes)
+
+
+def config_from_json(value: Mapping[str, Any], where: str) -> TrainConfig:
+    """The inverse of `to_json`; raises `InputError` on settings this version does not have, or lacks."""
+    known = {each.name for each in fields(TrainConfig)}
+    if set(value) != known:
+        odd = ", ".join(sorted(known.symmetric_difference(value)))
+        raise InputError(f"{where}: settings of another version of pgan ({odd}); train into a new run folder")
+    return TrainConfig(**value)
+
+
+def base_shape(height: int, width: int, start_resolution: int) -> tuple[int, int, int]:
+    """The size of the first phase and the doublings from there: (height, width, doublings).
+
+    The frame is halved while it divides and its shorter side stays at least `start_resolution`. Raises `InputError`
+    where that ends at twice `start_resolution` or more, so that the size cannot be reached by doubling.
+    """
+    doublings = 0
+    h, w = height, width
+    while h % 2 == 0 and w % 2 == 0 and min(h, w) // 2 >= start_resolution:
+        h, w, doublings = h // 2, w // 2, doublings + 1
+    if start_resolution <= min(h, w) < 2 * start_resolution:
+        return h, w, doublings
+    raise InputError(
+        f"images of {height}x{width} pixels cannot be reached by doubling from {start_resolution} px; "
+        f"sizes near it that can: {_sizes_near(height, width, start_resolution)}; "
+        "make the images again with another --resolution, or change --start-resolution"
+    )
+
+
+def _sizes_near(height: int, width: int, start: int) -> str:
+    """Up to three sizes with both sides a base times the same power of two, nearest first."""
+    power = 2 ** max(0, int(log2(min(height, width) / start)))
+    sizes = {
+        (max(h, start) * factor, max(w, start) * factor)
+        for factor in (power, 2 * power)
+        for h in (height // factor, height // factor + 1)
+        for w in (width // factor, width // factor + 1)
+        if min(max(h, start), max(w, start)) < 2 * start
+    }
+    nearest = sorted(sizes, key=lambda size: (abs(size[0] - height) + abs(size[1] - width), size))
+    return ", ".join(f"{h}x{w}" for h, w in nearest[:3])

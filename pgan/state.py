@@ -1,0 +1,83 @@
+"""Everything of a run that changes while it trains: networks, optimisers, counters, random numbers."""
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pgan.config import TrainConfig
+from pgan.networks import Discriminator, Generator, NetworkShape
+from pgan.schedule import Growth, learning_rate_at
+
+
+def make_networks(shape: NetworkShape, seed: int) -> tuple[Generator, Discriminator]:
+    """Fresh networks whose weights depend on `seed` alone, on the CPU."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Generator(shape), Discriminator(shape)
+
+
+class TrainState:
+    """G, D, G_ema, both Adams, images shown, steps skipped, and the stream of latents."""
+
+    def __init__(self, config: TrainConfig, shape: NetworkShape, device: torch.device) -> None:
+        generator, discriminator = make_networks(shape, config.seed)
+        self.config = config
+        self.device = device
+        self.generator = generator.to(device)
+        self.discriminator = discriminator.to(device)
+        self.ema = deepcopy(self.generator).requires_grad_(False)
+        self.g_adam = self._adam(self.generator)
+        self.d_adam = self._adam(self.discriminator)
+        self.random = torch.Generator(device).manual_seed(config.seed)
+        self.nimg = 0
+        self.level = 0
+        self.skipped = 0
+        self.skipped_in_a_row = 0
+
+    def _adam(self, network: nn.Module) -> torch.optim.Adam:
+        rate, beta2 = self.config.learning_rate, self.config.adam_beta2
+        return torch.optim.Adam(network.parameters(), lr=rate, betas=(0.0, beta2), eps=1e-8, fused=True)
+
+    def latents(self) -> Tensor:
+        """A batch of z, [batch, latent_size]."""
+        size = (self.config.batch, self.config.latent_size)
+        return torch.randn(size, generator=self.random, device=self.device)
+
+    def enter(self, growth: Growth) -> None:
+        """Set the learning rate; at a new level forget Adam's moments, which belong to a smaller network (ProGAN)."""
+        for adam in (self.g_adam, self.d_adam):
+            adam.param_groups[0]["lr"] = learning_rate_at(growth, self.config)
+            if growth.level != self.level:
+                adam.state.clear()
+        self.level = growth.level
+
+    @torch.no_grad()
+    def follow(self, decay: float) -> None:
+        """Move G_ema towards G: G_ema = decay · G_ema + (1 − decay) · G."""
+        for mean, now in zip(self.ema.parameters(), self.generator.parameters(), strict=True):
+            mean.lerp_(now, 1 - decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain numbers only, so that it loads with `weights_only=True`."""
+        return {
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "ema": self.ema.state_dict(),
+            "g_adam": self.g_adam.state_dict(),
+            "d_adam": self.d_adam.state_dict(),
+            "random": self.random.get_state(),
+            "nimg": self.nimg,
+            "level": self.level,
+            "skipped": self.skipped,
+            "skipped_in_a_row": self.skipped_in_a_row,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        for name in ("generator", "discriminator", "ema", "g_adam", "d_adam"):
+            getattr(self, name).load_state_dict(saved[name])
+        self.random.set_state(saved["random"].cpu())
+        for name in ("nimg", "level", "skipped", "skipped_in_a_row"):
+            setattr(self, name, saved[name])

@@ -1,0 +1,76 @@
+"""One training step: D learns to tell, G learns to pass, G_ema follows."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from pgan.losses import LOSSES
+from pgan.schedule import Growth, ema_decay_at, gamma_at, penalty_interval
+from pgan.state import TrainState
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """Numbers of one step, each a 0-dim tensor."""
+
+    d_loss: Tensor
+    g_loss: Tensor
+    real_logit: Tensor
+    fake_logit: Tensor
+
+
+def train_step(state: TrainState, reals: Tensor, labels: Tensor | None, growth: Growth) -> StepResult:
+    """Show one batch of standardised reals [N, C, h, w] and update everything; a non-finite update is left out.
+
+    Fakes take the labels of the batch: they are drawn from the training labels, and a relativistic loss compares like
+    with like. D and G use the same fakes, which saves one pass through G.
+    """
+    state.enter(growth)
+    alpha = growth.alpha if growth.fading else None
+    fakes = state.generator(state.latents(), labels, growth.level, alpha)
+    critic = partial(state.discriminator, labels=labels, level=growth.level, alpha=alpha)
+    d_loss, real, fake = _discriminator_loss(state, critic, reals, fakes.detach(), growth)
+    finite = _update(state.discriminator, state.d_adam, d_loss)
+
+    loss = LOSSES[state.config.loss]
+    state.discriminator.requires_grad_(False)
+    g_loss = loss.of_g(critic(reals) if loss.relative else None, critic(fakes))
+    finite &= _update(state.generator, state.g_adam, g_loss)
+    state.discriminator.requires_grad_(True)
+
+    state.nimg += len(reals)
+    state.skipped += not finite
+    state.skipped_in_a_row = 0 if finite else state.skipped_in_a_row + 1
+    state.follow(ema_decay_at(state.nimg, state.config))
+    return StepResult(
+        d_loss=d_loss.detach(),
+        g_loss=g_loss.detach(),
+        real_logit=real.detach().mean(),
+        fake_logit=fake.detach().mean(),
+    )
+
+
+def _discriminator_loss(state, critic, reals: Tensor, fakes: Tensor, growth: Growth) -> tuple[Tensor, Tensor, Tensor]:
+    """(loss of D with its penalty, logits of reals, logits of fakes)."""
+    config, loss = state.config, LOSSES[state.config.loss]
+    real, fake = critic(reals), critic(fakes)
+    total = loss.of_d(real, fake)
+    interval = penalty_interval(growth, config) if loss.scaled else 1
+    if (state.nimg // config.batch) % interval == 0:
+        mix = torch.rand((len(reals), 1, 1, 1), generator=state.random, device=state.device)
+        weight = interval * gamma_at(growth, config) / 2 if loss.scaled else 1.0
+        total = total + weight * loss.penalty(critic, reals, fakes, mix)
+    return total, real, fake
+
+
+def _update(network: torch.nn.Module, adam: torch.optim.Adam, loss: Tensor) -> bool:
+    """One step down `loss`, left out where it or its gradient is not finite; says whether it was taken."""
+    adam.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])
+    finite = bool(torch.isfinite(loss.detach() + norm))
+    if finite:
+        adam.step()
+    return finite
