@@ -21,6 +21,7 @@ CHUNK = 32  # images a thread takes at a time
 MAX_CANDIDATES = 4000  # pairs considered per image; the best supported ones if there are more
 BLOB_THRESHOLD = 0.15  # trips: a place whose blob holds less is no candidate
 SHARE_OF_STRONGEST = 0.3  # with one trip per image: a place whose blob is fainter than this share is no candidate
+LEAST_MASS = 0.2  # of a stroke: painted values of fainter ones are not made up for
 READABLE = 0.3  # trips: with one trip per image, a plane whose strongest blob holds less has lost it
 SUPPORT = 0.6  # share of a stroke that must be painted when both ends have a blob
 SUPPORT_ALONE = 0.8  # the same when only one end has
@@ -415,16 +416,20 @@ def _decode_image(image, trips_per_image, limit, atlas, bent):
 
 
 @njit(cache=True, nogil=True)
-def _painted_values(planes, pairs, counts, atlas):
-    """Levels of the painted planes per chosen pair, by least squares over the strokes: [pairs, P]."""
+def _painted_values(flat, first_painted, pairs, counts, atlas):
+    """Levels of the painted planes per chosen pair: [pairs, P].
+
+    Least squares over the strokes, for the painted planes and for the mass they are painted with (A + B + O, or the
+    grey plane), then their ratio: a generator that paints a stroke faintly or broadly does so in all planes alike.
+    """
     chosen = np.flatnonzero(counts > 0)
-    values = np.zeros((len(pairs), len(planes)))
-    area = atlas[5] * atlas[6]
+    painted, area = len(flat) - first_painted, atlas[5] * atlas[6]
+    values, mass = np.zeros((len(pairs), painted)), np.zeros(len(pairs))
     picked = np.empty((len(chosen), 2), np.int32)
     for k in range(len(chosen)):
         picked[k, 0], picked[k, 1] = pairs[chosen[k], 0], pairs[chosen[k], 1]
     start, at, weight, norm = _atoms(picked, atlas)
-    # the mass a value is painted with is A + B + O of its trip: fold the planes, leave the destination's blob out
+    # fold the planes of the mass into one, leave the destination's blob out
     grey = atlas[4]
     for k in range(len(chosen)):
         norm[k] = 1e-12
@@ -440,17 +445,26 @@ def _painted_values(planes, pairs, counts, atlas):
             norm[k] += weight[i] * dense[at[i]]
         for i in range(start[k], start[k + 1]):
             dense[at[i]] = 0.0
-    for plane in range(len(planes)):
-        residual = planes[plane].copy()
+    for plane in range(-1, painted):
+        if plane >= 0:
+            residual = flat[first_painted + plane].copy()
+        else:
+            residual = flat[0].copy() if grey else flat[0] + flat[1] + flat[2]
         for _ in range(200):
             largest = 0.0
             for k in range(len(chosen)):
                 change = _slope(k, residual, start, at, weight) / norm[k]
-                values[chosen[k], plane] += change
+                if plane >= 0:
+                    values[chosen[k], plane] += change
+                else:
+                    mass[chosen[k]] += change
                 largest = max(largest, abs(change))
                 _subtract(k, change, residual, start, at, weight)
             if largest < 1e-4:
                 break
+    for k in chosen:
+        for plane in range(painted):
+            values[k, plane] /= max(mass[k], LEAST_MASS)
     return values
 
 
@@ -478,7 +492,7 @@ def _decode_range(images, first_painted, trips_per_image, limit, places, bent, o
             state[b] = BLANK if total == 0 else OVERFULL
             continue
         start, at, weight, norm = atoms
-        level = _painted_values(flat[first_painted:], pairs, counts, atlas)
+        level = _painted_values(flat, first_painted, pairs, counts, atlas)
         for j in range(len(pairs)):
             certainty = 0.0
             if counts[j] > 0:

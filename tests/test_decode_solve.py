@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 from spec_examples import make_spec, scattered
 
 from decode.solve import STATES, solve
@@ -81,6 +82,16 @@ def test_painted_values_come_back(trips_per_image):
         if len(true[(i, *ends)]) == 1
     ]
     assert len(alone) > 40 and np.quantile(alone, 0.95) < 0.01
+
+
+def test_painted_values_come_back_from_faint_and_blurred_strokes():
+    spec, strokes, images = picture(places=12, side=32, trips_per_image=1, images=60, seed=9, painted=PAINTED)
+    blurred = 0.7 * gaussian_filter(images, (0, 0, 0.8, 0.8))
+    found = solve(blurred, spec)
+    right = (found.ends == strokes.ends[found.image]).all(axis=1)
+    assert right.mean() > 0.95
+    errors = np.abs(found.values - strokes.values[found.image])[right]
+    assert errors.max() < 0.02
 
 
 def test_grey_pictures_give_undirected_pairs():
