@@ -5,6 +5,7 @@ RUN        ?= runs/default
 PRESET     ?= tiny
 RESOLUTION ?= 32
 K          ?= 1
+TRAIN      ?=
 
 PYTHON := .venv/bin/python
 READY  := .venv/ready
@@ -26,7 +27,7 @@ help:
 	@echo '  make test       all tests'
 	@echo
 	@echo '  make raster     trip files -> clean trips, stations, images     TRIPS= RUN= RESOLUTION= K='
-	@echo '  make train      images -> progressive-growing GAN               RUN= PRESET='
+	@echo '  make train      images -> progressive-growing GAN               RUN= PRESET= TRAIN='
 	@echo '  make decode     GAN -> fake images -> synthetic.csv/.parquet    RUN='
 	@echo '  make report     real against synthetic -> report/index.html     RUN='
 	@echo
@@ -39,6 +40,7 @@ help:
 	@echo '  RESOLUTION=$(RESOLUTION)      side of the images in pixels'
 	@echo '  K=$(K)                trips per image'
 	@echo '  PRESET=$(PRESET)        tiny (a CPU, minutes), default, paper'
+	@echo '  TRAIN=$(TRAIN)             more flags of python -m pgan train'
 	@echo
 	@echo "Example: make raster train decode report TRIPS='data/JC-2019*' RUN=runs/jc PRESET=tiny"
 
@@ -48,7 +50,7 @@ $(READY): setup.cfg constraints.txt
 	touch $@
 
 demo: $(CITY)
-	@$(MAKE) --no-print-directory report TRIPS=$(CITY) RUN=runs/demo
+	@$(MAKE) --no-print-directory report TRIPS=$(CITY) RUN=runs/demo RESOLUTION=16 TRAIN='--last-kimg 36'
 	@echo
 	@echo 'The demo is done. Simulated trips went in; synthetic trips came out:'
 	@echo '  runs/demo/synthetic.csv           the synthetic trip table'
@@ -76,7 +78,7 @@ $(IMAGES): | $(READY)
 	$(PYTHON) -m rasterize $(TRIPS) --run $(RUN) --resolution $(RESOLUTION) --trips-per-image $(K)
 
 $(MODEL): $(IMAGES)
-	$(PYTHON) -m pgan train --run $(RUN) --preset $(PRESET)
+	$(PYTHON) -m pgan train --run $(RUN) --preset $(PRESET) $(TRAIN)
 
 $(FAKES): $(MODEL)
 	$(PYTHON) -m pgan sample --run $(RUN)

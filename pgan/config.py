@@ -54,24 +54,11 @@ class TrainConfig:
             raise InputError(f"training settings: {'; '.join(faults)}")
 
     def _checks(self) -> list[tuple[bool, str]]:
-        positive = ("batch", "pack", "max_maps", "base_maps", "latent_size", "label_size", "dense_size")
-        positive += (
-            "penalty_steps_to_32px",
-            "penalty_steps_above",
-            "stddev_group",
-            "picture_kimg",
-            "checkpoint_kimg",
-            "last_kimg",
-        )
-        lengths = (
-            "first_kimg",
-            "fade_kimg",
-            "hold_kimg",
-            "dense_layers",
-            "gamma_scale",
-            "ema_half_life_kimg",
-            "ema_ramp_share",
-        )
+        positive = ("batch", "pack", "max_maps", "base_maps", "latent_size", "label_size", "dense_size", "stddev_group")
+        positive += ("learning_rate", "penalty_steps_to_32px", "penalty_steps_above", "last_kimg")
+        positive += ("picture_kimg", "checkpoint_kimg")
+        at_least_0 = ("first_kimg", "fade_kimg", "hold_kimg", "dense_layers", "gamma_scale")
+        at_least_0 += ("ema_half_life_kimg", "ema_ramp_share")
         return [
             (self.loss not in LOSS_NAMES, f"loss '{self.loss}' is unknown; losses: {', '.join(LOSS_NAMES)}"),
             (
@@ -85,7 +72,7 @@ class TrainConfig:
             (not 0 <= self.adam_beta2 < 1, f"adam_beta2 must be in [0, 1), not {self.adam_beta2}"),
             (not 0 < self.final_rate_share <= 1, f"final_rate_share must be in (0, 1], not {self.final_rate_share}"),
             *((not getattr(self, name) > 0, f"{name} must be above 0") for name in positive),
-            *((not getattr(self, name) >= 0, f"{name} must not be below 0") for name in lengths),
+            *((not getattr(self, name) >= 0, f"{name} must not be below 0") for name in at_least_0),
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -105,14 +92,14 @@ PRESETS: Mapping[str, TrainConfig] = {
         dense_layers=1,
         latent_size=64,
         label_size=32,
-        first_kimg=28.0,
-        fade_kimg=8.0,
-        hold_kimg=24.0,
-        last_kimg=24.0,
+        first_kimg=20.0,
+        fade_kimg=5.0,
+        hold_kimg=36.0,
+        last_kimg=16.0,
         learning_rate=0.02,
         final_rate_share=0.05,
         adam_beta2=0.9,
-        gamma_scale=0.5,
+        gamma_scale=0.7,
         penalty_steps_to_32px=3,
         penalty_steps_above=3,
         ema_half_life_kimg=2.0,

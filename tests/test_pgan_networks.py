@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from pgan.config import TrainConfig
 from pgan.networks import (
+    SLOPE,
     Conv,
     Dense,
     NetworkShape,
@@ -54,11 +55,15 @@ def test_alpha_zero_is_the_old_output_enlarged_and_alpha_one_the_new_one():
         torch.testing.assert_close(discriminator(images, None, level, 1.0), discriminator(images, None, level))
 
 
-def test_alpha_weighs_the_newest_block_linearly_in_g():
-    _, generator, _ = networks_for((2, 8, 8))
+def test_alpha_weighs_the_newest_block_linearly():
+    _, generator, discriminator = networks_for((2, 8, 8))
     z = torch.randn(4, 8)
     old, new, mixed = (generator(z, None, 1, alpha) for alpha in (0.0, 1.0, 0.25))
     torch.testing.assert_close(mixed, 0.75 * old + 0.25 * new)
+    images, d = torch.randn(4, 2, 8, 8), discriminator
+    old = F.leaky_relu(d.from_image[0](downsample(images)), SLOPE)
+    new = d.blocks[0](F.leaky_relu(d.from_image[1](images), SLOPE))
+    torch.testing.assert_close(d(images, None, 1, 0.25), d._judge(0.75 * old + 0.25 * new, None))
 
 
 @pytest.mark.parametrize("size", [(4, 4), (4, 6), (5, 8)])
@@ -115,6 +120,8 @@ def test_both_networks_depend_on_each_label_factor():
         other[:, factor] = 1
         assert not torch.allclose(generator(z, zero, 1), generator(z, other, 1))
         assert not torch.allclose(discriminator(images, zero, 1), discriminator(images, other, 1))
+    first, second = torch.tensor([[1, 0]] * 4), torch.tensor([[0, 1]] * 4)
+    assert not torch.allclose(generator(z, first, 1), generator(z, second, 1))
 
 
 def test_a_pack_is_judged_together_and_knows_whose_label_is_whose():
@@ -125,6 +132,8 @@ def test_a_pack_is_judged_together_and_knows_whose_label_is_whose():
     swapped = discriminator(images, labels[[1, 0, 2, 3]], 1)
     assert not torch.isclose(logits[0], swapped[0])
     torch.testing.assert_close(logits[1], swapped[1])
+    second = discriminator(images, torch.tensor([[0], [2], [2], [2]]), 1)
+    assert not torch.isclose(logits[0], second[0])
 
 
 def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_stream_alone():

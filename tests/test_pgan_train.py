@@ -155,7 +155,7 @@ def test_any_stop_and_resume_is_bit_for_bit(tmp_path, monkeypatch, loss):
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     run = make_run(tmp_path)
-    long = replace(SMALL, last_kimg=100.0, checkpoint_kimg=1000.0, picture_kimg=0.05)
+    long = replace(SMALL, last_kimg=20.0, checkpoint_kimg=1000.0, picture_kimg=0.05)
     process = subprocess.Popen(command(run, long), cwd=ROOT, stdout=subprocess.PIPE, text=True)
     wait_for(run / "model" / "progress" / "000000200.png", process)
     process.send_signal(signal.SIGINT)
