@@ -14,7 +14,13 @@ import typer
 from pgan.config import PRESETS, TrainConfig, resolve_config
 from rasterize.errors import exit_on_input_error
 
-app = typer.Typer(help="A progressive GAN on image sets.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help="A progressive GAN on image sets.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 RunOption = Annotated[Path, typer.Option(help="run folder; holds images/, model/ and fakes/")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
@@ -64,7 +70,7 @@ def train(
 
     if dry_run:
         print(json.dumps(_plan(run, config), indent=1))
-    elif not train(run, config, choose_device(device)):
+    elif not train(run, config, device=choose_device(device)):
         raise typer.Exit(130)
 
 
@@ -102,8 +108,8 @@ def _plan(run: Path, config: TrainConfig) -> dict[str, Any]:
 
     images = ImageSet.open(run / "images")
     shape = network_shape(config, images)
-    generator, discriminator = make_networks(shape, config.seed)
-    schedule = Schedule.of(config, *images.shape[1:])
+    generator, discriminator = make_networks(shape, seed=config.seed)
+    schedule = Schedule.of(config, height=images.shape[1], width=images.shape[2])
     return {
         "config": config.to_json(),
         "images": len(images),

@@ -36,13 +36,15 @@ def describe_images(images: ImageSet) -> dict[str, Any]:
     }
 
 
-def describe_run(config: TrainConfig, images: ImageSet, state: TrainState) -> dict[str, Any]:
+def describe_run(config: TrainConfig, images: ImageSet, *, state: TrainState) -> dict[str, Any]:
     """The content of run.json."""
     return {
         "config": config.to_json(),
         "seed": config.seed,
         "image_set": describe_images(images),
         "network": state.generator.shape.to_json(),
+        "scales": state.scales.tolist(),
+        "energies": state.energies.tolist(),
         "parameters": {"G": count_parameters(state.generator), "D": count_parameters(state.discriminator)},
         "versions": {name: version(name) for name in ("pgan-trips", "torch", "torchvision", "numpy")}
         | {"python": platform.python_version()},
@@ -62,7 +64,7 @@ def _git_commit() -> str | None:
     return found.stdout.strip() if found.returncode == 0 else None
 
 
-def refuse_other_run(model: Path, config: TrainConfig, images: ImageSet) -> None:
+def refuse_other_run(model: Path, config: TrainConfig, *, images: ImageSet) -> None:
     """Raise `InputError` if `model` holds a run with other settings or another image set, saying what differs."""
     path = model / "run.json"
     if not path.exists():
@@ -89,15 +91,15 @@ def _flat(value: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {prefix + name: item for name, item in value.items()}
 
 
-def save_checkpoint(model: Path, state: TrainState, scales: Tensor) -> None:
+def save_checkpoint(model: Path, state: TrainState) -> None:
     """Write everything needed to go on to checkpoint.pt; a kill leaves the old one or the new one, never half."""
-    saved = state.state_dict() | {"version": CHECKPOINT_VERSION, "scales": scales.cpu()}
+    saved = state.state_dict() | {"version": CHECKPOINT_VERSION}
     with write_atomically(model / "checkpoint.pt") as temporary:
         torch.save(saved, temporary)
 
 
-def load_checkpoint(model: Path, state: TrainState) -> Tensor | None:
-    """Bring `state` to where checkpoint.pt left it and return the scales; None if there is none.
+def load_checkpoint(model: Path, state: TrainState) -> bool:
+    """Bring `state` to where checkpoint.pt left it; says whether there is one.
 
     Nothing in the file is executed. Raises `InputError` on a damaged or foreign one.
     """
@@ -105,18 +107,18 @@ def load_checkpoint(model: Path, state: TrainState) -> Tensor | None:
         leftover.unlink()
     path = model / "checkpoint.pt"
     if not path.exists():
-        return None
+        return False
     try:
         saved = torch.load(path, map_location=state.device, weights_only=True)
         _check_version(saved, path)
         state.load_state_dict(saved)
-        return saved["scales"].cpu()
     except InputError:
         raise
     except DAMAGE as error:
         raise InputError(
             f"{path}: damaged checkpoint ({_first_line(error)}); remove {model} to train afresh"
         ) from error
+    return True
 
 
 def _check_version(saved: Mapping[str, Any], path: Path) -> None:

@@ -25,7 +25,7 @@ def zero_centred_penalty(critic: Critic, images: Tensor) -> Tensor:
     return input_gradients(critic, images).square().sum((1, 2, 3)).mean()
 
 
-def one_centred_penalty(critic: Critic, reals: Tensor, fakes: Tensor, mix: Tensor) -> Tensor:
+def one_centred_penalty(critic: Critic, reals: Tensor, *, fakes: Tensor, mix: Tensor) -> Tensor:
     """WGAN-GP: mean (length of the gradient − 1)² between reals and fakes (Gulrajani et al. 2017); mix [N, 1, 1, 1]."""
     lengths = (input_gradients(critic, torch.lerp(reals, fakes, mix)).square().sum((1, 2, 3)) + 1e-12).sqrt()
     return (lengths - 1).square().mean()
@@ -66,7 +66,9 @@ LOSSES: Mapping[str, Loss] = {
     "wgan-gp": Loss(
         of_d=_wasserstein_d,
         of_g=lambda real, fake: -fake.mean(),
-        penalty=lambda critic, reals, fakes, mix: WGAN_LAMBDA * one_centred_penalty(critic, reals, fakes, mix),
+        penalty=lambda critic, reals, fakes, mix: (
+            WGAN_LAMBDA * one_centred_penalty(critic, reals, fakes=fakes, mix=mix)
+        ),
         scaled=False,
     ),
     # relativistic pairing with both zero-centred penalties (Huang et al. 2024, R3GAN)

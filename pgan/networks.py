@@ -32,10 +32,10 @@ class NetworkShape:
     pack: int
 
     @classmethod
-    def of(cls, config: TrainConfig, image_shape: Sequence[int], factor_sizes: Sequence[int]) -> "NetworkShape":
+    def of(cls, config: TrainConfig, image_shape: Sequence[int], *, factor_sizes: Sequence[int]) -> "NetworkShape":
         """The networks of a config for images [C, H, W]."""
         channels, height, width = image_shape
-        base_height, base_width, doublings = base_shape(height, width, config.start_resolution)
+        base_height, base_width, doublings = base_shape(height, width, start_resolution=config.start_resolution)
         # at least 8: below, a layer is too narrow to be worth its memory traffic
         maps = [
             max(8, min(config.max_maps, 2 * config.base_maps // (config.start_resolution * 2**level)))

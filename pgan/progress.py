@@ -21,7 +21,7 @@ PLAIN_SECONDS = 10.0  # between two plain lines
 class Reporter:
     """Collects the results of steps and, when asked, shows their means; use as a context manager."""
 
-    def __init__(self, model: Path, schedule: Schedule, nimg: int) -> None:
+    def __init__(self, model: Path, schedule: Schedule, *, nimg: int) -> None:
         self._schedule = schedule
         self._model = model
         self._sums: dict[str, Tensor] = {}
@@ -53,7 +53,7 @@ class Reporter:
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._steps += 1
 
-    def report(self, growth: Growth, nimg: int, skipped: int) -> dict[str, Any]:
+    def report(self, growth: Growth, *, nimg: int, skipped: int) -> dict[str, Any]:
         """Show and store the means since the last report; returns what was written to stats.jsonl."""
         now = time.perf_counter()
         rate = (nimg - self._since_nimg) / max(now - self._since, 1e-9)

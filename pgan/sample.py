@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from pgan.checkpoint import Snapshot, load_snapshot
 from pgan.pyramid import in_levels
@@ -17,7 +16,7 @@ from rasterize.imageset import Spec, write_image_set
 BATCH = 64
 
 
-def share_out(counts: ArrayLike, total: int, rng: np.random.Generator) -> NDArray:
+def share_out(counts: ArrayLike, total: int, *, rng: np.random.Generator) -> NDArray:
     """Split `total` over cells in proportion to `counts`: each gets its quota rounded up or down, int64 like `counts`.
 
     Systematic sampling (one random start, equal steps along the cumulated counts): the expectation of every cell is its
@@ -33,26 +32,22 @@ def share_out(counts: ArrayLike, total: int, rng: np.random.Generator) -> NDArra
     return np.diff(below)
 
 
-def draw_labels(snapshot: Snapshot, count: int, rng: np.random.Generator) -> NDArray:
+def draw_labels(snapshot: Snapshot, count: int, *, rng: np.random.Generator) -> NDArray:
     """Labels for `count` images in the proportions of the training images, shuffled: int64 [count, F]."""
-    shares = share_out(snapshot.label_counts.numpy(), count, rng)
+    shares = share_out(snapshot.label_counts.numpy(), count, rng=rng)
     return rng.permutation(np.repeat(snapshot.label_rows.numpy(), shares, axis=0))
 
 
-def generate(snapshot: Snapshot, labels: NDArray, seed: int, device: torch.device) -> Iterator[NDArray]:
+def generate(snapshot: Snapshot, labels: NDArray, *, seed: int, device: torch.device) -> Iterator[NDArray]:
     """Levels of one image per row of `labels`, in batches [n, C, H, W] float32."""
-    generator, scales = snapshot.generator.to(device), snapshot.scales.to(device)
+    generator, scales = snapshot.generator.to(device), snapshot.scales[-1].to(device)
     random = torch.Generator().manual_seed(seed)
-    level = generator.shape.levels - 1
     for start in range(0, len(labels), BATCH):
         wanted = torch.from_numpy(labels[start : start + BATCH])
         z = torch.randn((len(wanted), generator.shape.latent_size), generator=random)
-        yield _levels(generator, scales, z.to(device), wanted.to(device), level)
-
-
-@torch.no_grad()
-def _levels(generator: torch.nn.Module, scales: Tensor, z: Tensor, labels: Tensor, level: int) -> NDArray:
-    return in_levels(generator(z, labels, level), scales, level).cpu().numpy()
+        with torch.no_grad():
+            images = generator(z.to(device), wanted.to(device), generator.shape.levels - 1)
+        yield in_levels(images, scales).cpu().numpy()
 
 
 def sample(run_folder: Path, *, count: int | None, seed: int, device: torch.device) -> int:
@@ -61,7 +56,7 @@ def sample(run_folder: Path, *, count: int | None, seed: int, device: torch.devi
     count = int(snapshot.label_counts.sum()) if count is None else count
     if count < 1:
         raise InputError(f"--images {count}: at least one image is needed")
-    labels = draw_labels(snapshot, count, np.random.default_rng(seed))
+    labels = draw_labels(snapshot, count, rng=np.random.default_rng(seed))
     spec = Spec.from_json(loads(snapshot.spec), f"{run_folder}/model/snapshot.pt")
-    write_image_set(run_folder / "fakes", spec, generate(snapshot, labels, seed, device), labels)
+    write_image_set(run_folder / "fakes", spec, generate(snapshot, labels, seed=seed, device=device), labels)
     return count

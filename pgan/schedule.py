@@ -41,9 +41,9 @@ class Schedule:
     last: float
 
     @classmethod
-    def of(cls, config: TrainConfig, height: int, width: int) -> "Schedule":
+    def of(cls, config: TrainConfig, *, height: int, width: int) -> "Schedule":
         """The schedule of a config for images of `height` × `width`; raises `InputError` on a size out of reach."""
-        base_height, base_width, doublings = base_shape(height, width, config.start_resolution)
+        base_height, base_width, doublings = base_shape(height, width, start_resolution=config.start_resolution)
         return cls(
             base_height=base_height,
             base_width=base_width,
@@ -94,9 +94,14 @@ def learning_rate_at(growth: Growth, config: TrainConfig) -> float:
     return config.learning_rate * (1 - (1 - config.final_rate_share) * fallen)
 
 
-def gamma_at(growth: Growth, config: TrainConfig) -> float:
-    """Weight of R1/R2 at a resolution: gamma_scale · pixels / batch (StyleGAN2-ADA's rule of thumb)."""
-    return config.gamma_scale * growth.height * growth.width / config.batch
+def gamma_of(config: TrainConfig, energy: float) -> float:
+    """Weight of R1/R2 at a level of growth: gamma_scale · energy / batch.
+
+    `energy` is the mean squared length of a real (see `pgan.pyramid`). The usual rule has the number of pixels instead
+    (StyleGAN2-ADA: 2e-4 · pixels / batch); the two grow alike on pictures that fill their frame. On sparse maps the
+    energy grows like the length of a stroke, and a penalty that grows with the pixels would disarm D.
+    """
+    return config.gamma_scale * energy / config.batch
 
 
 def penalty_interval(growth: Growth, config: TrainConfig) -> int:

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from pgan.config import TrainConfig
 from pgan.networks import Discriminator, Generator, NetworkShape
+from pgan.pyramid import estimate_energies, estimate_scales
 from pgan.schedule import Growth, learning_rate_at
 
 
-def make_networks(shape: NetworkShape, seed: int) -> tuple[Generator, Discriminator]:
+def make_networks(shape: NetworkShape, *, seed: int) -> tuple[Generator, Discriminator]:
     """Fresh networks whose weights depend on `seed` alone, on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -19,10 +20,13 @@ def make_networks(shape: NetworkShape, seed: int) -> tuple[Generator, Discrimina
 
 
 class TrainState:
-    """G, D, G_ema, both Adams, images shown, steps skipped, and the stream of latents."""
+    """G, D, G_ema, both Adams, images shown, steps skipped, the stream of latents, and the range of the reals.
 
-    def __init__(self, config: TrainConfig, shape: NetworkShape, device: torch.device) -> None:
-        generator, discriminator = make_networks(shape, config.seed)
+    scales [levels, C] and energies [levels] are those of `pgan.pyramid`: fitted once, at the start of a run.
+    """
+
+    def __init__(self, config: TrainConfig, shape: NetworkShape, *, device: torch.device) -> None:
+        generator, discriminator = make_networks(shape, seed=config.seed)
         self.config = config
         self.device = device
         self.generator = generator.to(device)
@@ -31,6 +35,8 @@ class TrainState:
         self.g_adam = self._adam(self.generator)
         self.d_adam = self._adam(self.discriminator)
         self.random = torch.Generator(device).manual_seed(config.seed)
+        self.scales = torch.ones(shape.levels, shape.channels, device=device)
+        self.energies = torch.ones(shape.levels)  # stays on the CPU, where it is read
         self.nimg = 0
         self.level = 0
         self.skipped = 0
@@ -39,6 +45,11 @@ class TrainState:
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
         rate, beta2 = self.config.learning_rate, self.config.adam_beta2
         return torch.optim.Adam(network.parameters(), lr=rate, betas=(0.0, beta2), eps=1e-8, fused=True)
+
+    def fit_range(self, sample: Tensor) -> None:
+        """Estimate scales and energies from full-size reals [N, C, H, W]."""
+        scales = estimate_scales(sample, self.generator.shape.levels)
+        self.scales, self.energies = scales.to(self.device), estimate_energies(sample, scales)
 
     def latents(self) -> Tensor:
         """A batch of z, [batch, latent_size]."""
@@ -67,6 +78,8 @@ class TrainState:
             "ema": self.ema.state_dict(),
             "g_adam": self.g_adam.state_dict(),
             "d_adam": self.d_adam.state_dict(),
+            "scales": self.scales,
+            "energies": self.energies,
             "random": self.random.get_state(),
             "nimg": self.nimg,
             "level": self.level,
@@ -78,6 +91,7 @@ class TrainState:
         """The inverse of `state_dict`."""
         for name in ("generator", "discriminator", "ema", "g_adam", "d_adam"):
             getattr(self, name).load_state_dict(saved[name])
+        self.scales, self.energies = saved["scales"].to(self.device), saved["energies"].cpu()
         self.random.set_state(saved["random"].cpu())
         for name in ("nimg", "level", "skipped", "skipped_in_a_row"):
             setattr(self, name, saved[name])

@@ -6,8 +6,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from pgan.losses import LOSSES
-from pgan.schedule import Growth, ema_decay_at, gamma_at, penalty_interval
+from pgan.losses import LOSSES, Critic
+from pgan.schedule import Growth, ema_decay_at, gamma_of, penalty_interval
 from pgan.state import TrainState
 
 
@@ -21,7 +21,7 @@ class StepResult:
     fake_logit: Tensor
 
 
-def train_step(state: TrainState, reals: Tensor, labels: Tensor | None, growth: Growth) -> StepResult:
+def train_step(state: TrainState, growth: Growth, *, reals: Tensor, labels: Tensor | None) -> StepResult:
     """Show one batch of standardised reals [N, C, h, w] and update everything; a non-finite update is left out.
 
     Fakes take the labels of the batch: they are drawn from the training labels, and a relativistic loss compares like
@@ -31,7 +31,7 @@ def train_step(state: TrainState, reals: Tensor, labels: Tensor | None, growth: 
     alpha = growth.alpha if growth.fading else None
     fakes = state.generator(state.latents(), labels, growth.level, alpha)
     critic = partial(state.discriminator, labels=labels, level=growth.level, alpha=alpha)
-    d_loss, real, fake = _discriminator_loss(state, critic, reals, fakes.detach(), growth)
+    d_loss, real, fake = _discriminator_loss(state, growth, critic=critic, reals=reals, fakes=fakes.detach())
     finite = _update(state.discriminator, state.d_adam, d_loss)
 
     loss = LOSSES[state.config.loss]
@@ -52,7 +52,9 @@ def train_step(state: TrainState, reals: Tensor, labels: Tensor | None, growth: 
     )
 
 
-def _discriminator_loss(state, critic, reals: Tensor, fakes: Tensor, growth: Growth) -> tuple[Tensor, Tensor, Tensor]:
+def _discriminator_loss(
+    state: TrainState, growth: Growth, *, critic: Critic, reals: Tensor, fakes: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """(loss of D with its penalty, logits of reals, logits of fakes)."""
     config, loss = state.config, LOSSES[state.config.loss]
     real, fake = critic(reals), critic(fakes)
@@ -60,7 +62,7 @@ def _discriminator_loss(state, critic, reals: Tensor, fakes: Tensor, growth: Gro
     interval = penalty_interval(growth, config) if loss.scaled else 1
     if (state.nimg // config.batch) % interval == 0:
         mix = torch.rand((len(reals), 1, 1, 1), generator=state.random, device=state.device)
-        weight = interval * gamma_at(growth, config) / 2 if loss.scaled else 1.0
+        weight = interval * gamma_of(config, float(state.energies[growth.level])) / 2 if loss.scaled else 1.0
         total = total + weight * loss.penalty(critic, reals, fakes, mix)
     return total, real, fake
 

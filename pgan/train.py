@@ -24,7 +24,7 @@ from pgan.config import TrainConfig
 from pgan.networks import NetworkShape
 from pgan.pictures import COLUMNS, caption_of, grid_picture, save_picture, save_timelapse
 from pgan.progress import Reporter
-from pgan.pyramid import estimate_scales, reals_at, standardised
+from pgan.pyramid import reals_at, standardised
 from pgan.schedule import Growth, Schedule, batch_indices
 from pgan.state import TrainState
 from pgan.step import train_step
@@ -32,7 +32,7 @@ from rasterize.errors import InputError
 from rasterize.files import write_json
 from rasterize.imageset import ImageSet
 
-SCALE_SAMPLE = 4096  # reals from which the common range is estimated
+RANGE_SAMPLE = 4096  # reals from which their range is estimated
 REPORT_IMAGES = 1000
 GRID_CELLS = 5 * COLUMNS
 MOST_SKIPPED = 50  # non-finite steps in a row before giving up
@@ -46,7 +46,6 @@ class Run:
     config: TrainConfig
     images: ImageSet
     schedule: Schedule
-    scales: Tensor  # [levels, C], on the device
     grid_latents: Tensor
     grid_labels: Tensor | None
 
@@ -71,10 +70,10 @@ def network_shape(config: TrainConfig, images: ImageSet) -> NetworkShape:
             f"{images.folder}: {len(images)} images are fewer than one batch of {config.batch}; "
             "make more images or train with a smaller --batch"
         )
-    return NetworkShape.of(config, images.shape, [len(factor.values) for factor in images.factors])
+    return NetworkShape.of(config, images.shape, factor_sizes=[len(factor.values) for factor in images.factors])
 
 
-def train(run_folder: Path, config: TrainConfig, device: torch.device) -> bool:
+def train(run_folder: Path, config: TrainConfig, *, device: torch.device) -> bool:
     """Train on RUN/images into RUN/model, going on from a checkpoint if there is one; says whether it got to the end.
 
     Writes run.json, reals.png, checkpoint.pt, progress/NIMG.png, stats.jsonl, tensorboard/, timelapse.gif and, last of
@@ -82,16 +81,15 @@ def train(run_folder: Path, config: TrainConfig, device: torch.device) -> bool:
     """
     images = ImageSet.open(run_folder / "images")
     shape, model = network_shape(config, images), run_folder / "model"
-    refuse_other_run(model, config, images)
+    refuse_other_run(model, config, images=images)
     if (model / "snapshot.pt").exists():
         print(f"{model}: finished; `python -m pgan sample --run {run_folder}` makes images, remove it to train afresh")
         return True
-    state = TrainState(config, shape, device)
-    scales = load_checkpoint(model, state)
-    if scales is None:
-        scales = estimate_scales(_scale_sample(images, config.seed), shape.levels)
-        write_json(model / "run.json", describe_run(config, images, state))
-    run = _make_run(model, config, images, scales, device)
+    state = TrainState(config, shape, device=device)
+    if not load_checkpoint(model, state):
+        state.fit_range(_sample_of(images, config.seed))
+        write_json(model / "run.json", describe_run(config, images, state=state))
+    run = _make_run(model, config, images=images, device=device)
     with stop_on_signals() as stop:
         _loop(run, state, stop)
     if state.nimg < run.schedule.total:
@@ -103,24 +101,24 @@ def train(run_folder: Path, config: TrainConfig, device: torch.device) -> bool:
 
 def _loop(run: Run, state: TrainState, stop: "StopRequest") -> None:
     config, schedule = run.config, run.schedule
-    with Reporter(run.model, schedule, state.nimg) as reporter:
+    with Reporter(run.model, schedule, nimg=state.nimg) as reporter:
         if state.nimg == 0:
-            _save_reals(run)
+            _save_reals(run, state)
             _save_progress_picture(run, state)
         while state.nimg < schedule.total and not stop.asked:
             growth = schedule.growth_at(state.nimg)
-            reals, labels = load_batch(run, state.nimg, growth)
-            result = train_step(state, reals, labels, growth)
+            reals, labels = load_batch(run, state, growth)
+            result = train_step(state, growth, reals=reals, labels=labels)
             reporter.add(result)
             _stop_if_lost(run, state)
             ended = state.nimg >= schedule.total
             if ended or _crossed(state.nimg, config.batch, REPORT_IMAGES):
-                reporter.report(growth, state.nimg, state.skipped)
+                reporter.report(growth, nimg=state.nimg, skipped=state.skipped)
             if ended or _crossed(state.nimg, config.batch, config.picture_kimg * 1000):
                 _save_progress_picture(run, state)
             if _crossed(state.nimg, config.batch, config.checkpoint_kimg * 1000) and not state.skipped_in_a_row:
-                save_checkpoint(run.model, state, run.scales)
-    save_checkpoint(run.model, state, run.scales)
+                save_checkpoint(run.model, state)
+    save_checkpoint(run.model, state)
 
 
 def _crossed(nimg: int, batch: int, every: float) -> bool:
@@ -128,42 +126,43 @@ def _crossed(nimg: int, batch: int, every: float) -> bool:
     return nimg // every > (nimg - batch) // every
 
 
-def load_batch(run: Run, nimg: int, growth: Growth) -> tuple[Tensor, Tensor | None]:
-    """The batch that starts at image `nimg`: standardised reals [batch, C, h, w], faded; labels [batch, F]."""
-    which = batch_indices(nimg, batch=run.config.batch, count=len(run.images), seed=run.config.seed)
-    device = run.scales.device
-    levels = torch.from_numpy(run.images.read(which)).to(device)
-    reals = reals_at(levels, run.scales, growth.level, growth.alpha if growth.fading else None)
-    return reals, _labels(run.images, which, device)
+def load_batch(run: Run, state: TrainState, growth: Growth) -> tuple[Tensor, Tensor | None]:
+    """The batch to show next: standardised reals [batch, C, h, w], faded; labels [batch, F]."""
+    which = batch_indices(state.nimg, batch=run.config.batch, count=len(run.images), seed=run.config.seed)
+    levels = torch.from_numpy(run.images.read(which)).to(state.device)
+    reals = reals_at(levels, state.scales, level=growth.level, alpha=growth.alpha if growth.fading else None)
+    return reals, _labels(run.images, which, device=state.device)
 
 
-def _labels(images: ImageSet, which: np.ndarray, device: torch.device) -> Tensor | None:
+def _labels(images: ImageSet, which: np.ndarray, *, device: torch.device) -> Tensor | None:
     return torch.from_numpy(images.labels[which].astype(np.int64)).to(device) if images.factors else None
 
 
-def _scale_sample(images: ImageSet, seed: int) -> Tensor:
-    which = np.sort(np.random.default_rng(seed).permutation(len(images))[:SCALE_SAMPLE])
-    return torch.from_numpy(images.read(which))
+def _sample_of(images: ImageSet, seed: int) -> Tensor:
+    which = np.sort(np.random.default_rng(seed).permutation(len(images))[:RANGE_SAMPLE])
+    sample = images.read(which)
+    if not np.isfinite(sample).all():
+        raise InputError(f"{images.folder}: some levels are not finite numbers; make the images again")
+    return torch.from_numpy(sample)
 
 
-def _make_run(model: Path, config: TrainConfig, images: ImageSet, scales: Tensor, device: torch.device) -> Run:
+def _make_run(model: Path, config: TrainConfig, *, images: ImageSet, device: torch.device) -> Run:
     which = np.random.default_rng(config.seed).integers(0, len(images), GRID_CELLS)
     latents = torch.randn((GRID_CELLS, config.latent_size), generator=torch.Generator().manual_seed(config.seed + 1))
     return Run(
         model=model,
         config=config,
         images=images,
-        schedule=Schedule.of(config, *images.shape[1:]),
-        scales=scales.to(device),
+        schedule=Schedule.of(config, height=images.shape[1], width=images.shape[2]),
         grid_latents=latents.to(device),
-        grid_labels=_labels(images, which, device),
+        grid_labels=_labels(images, which, device=device),
     )
 
 
-def _save_reals(run: Run) -> None:
+def _save_reals(run: Run, state: TrainState) -> None:
     which = np.random.default_rng(run.config.seed).integers(0, len(run.images), GRID_CELLS)
     _, height, width = run.images.shape
-    reals = standardised(torch.from_numpy(run.images.read(which)), run.scales.cpu(), len(run.scales) - 1)
+    reals = standardised(torch.from_numpy(run.images.read(which)), state.scales[-1].cpu())
     picture = grid_picture(reals, height=height, width=width, caption=f"real   {height}x{width} px")
     save_picture(picture, run.model / "reals.png")
 
@@ -193,7 +192,7 @@ def _finish(run: Run, state: TrainState) -> None:
     rows, counts = count_labels(run.images.labels)
     snapshot = Snapshot(
         generator=state.ema.cpu(),
-        scales=run.scales.cpu(),
+        scales=state.scales.cpu(),
         spec=json.dumps(run.images.spec.to_json()),
         label_rows=rows,
         label_counts=counts,

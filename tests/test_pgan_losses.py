@@ -28,13 +28,13 @@ def test_r1_of_a_linear_critic_is_its_squared_length_and_of_a_quadratic_one_four
 def test_wgan_penalty_of_a_linear_critic_is_its_length_minus_one_squared():
     mix = torch.rand(4, 1, 1, 1, dtype=torch.float64)
     expected = (WEIGHT.square().sum().sqrt() - 1).square()
-    torch.testing.assert_close(one_centred_penalty(linear, REALS, FAKES, mix), expected)
+    torch.testing.assert_close(one_centred_penalty(linear, REALS, fakes=FAKES, mix=mix), expected)
 
 
 def test_wgan_penalty_is_taken_between_reals_and_fakes():
     for mix, at in ((torch.zeros(4, 1, 1, 1).double(), REALS), (torch.ones(4, 1, 1, 1).double(), FAKES)):
         expected = (2 * at.square().sum((1, 2, 3)).sqrt() - 1).square().mean()
-        torch.testing.assert_close(one_centred_penalty(quadratic, REALS, FAKES, mix), expected)
+        torch.testing.assert_close(one_centred_penalty(quadratic, REALS, fakes=FAKES, mix=mix), expected)
 
 
 def test_penalties_can_be_differentiated_by_the_critics_weights():

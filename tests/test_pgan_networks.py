@@ -26,8 +26,8 @@ def small_config(**changes) -> TrainConfig:
 
 
 def networks_for(image_shape, factor_sizes=(), **changes):
-    shape = NetworkShape.of(small_config(**changes), image_shape, factor_sizes)
-    return shape, *make_networks(shape, 0)
+    shape = NetworkShape.of(small_config(**changes), image_shape, factor_sizes=factor_sizes)
+    return shape, *make_networks(shape, seed=0)
 
 
 @pytest.mark.parametrize("image_shape", [(1, 16, 16), (3, 16, 24), (6, 32, 16)])
@@ -137,16 +137,16 @@ def test_a_pack_is_judged_together_and_knows_whose_label_is_whose():
 
 
 def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_stream_alone():
-    shape = NetworkShape.of(small_config(), (1, 8, 8), ())
+    shape = NetworkShape.of(small_config(), (1, 8, 8), factor_sizes=())
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    first, second = make_networks(shape, 3)[0], make_networks(shape, 3)[0]
+    first, second = make_networks(shape, seed=3)[0], make_networks(shape, seed=3)[0]
     assert torch.equal(torch.rand(1), expected)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
 def test_maps_follow_the_published_rule():
-    shape = NetworkShape.of(TrainConfig(base_maps=8192, max_maps=512), (3, 128, 128), ())
+    shape = NetworkShape.of(TrainConfig(base_maps=8192, max_maps=512), (3, 128, 128), factor_sizes=())
     assert shape.maps == (512, 512, 512, 512, 256, 128)  # 4 … 128 px: min(8192 / 2^stage, 512), stage = log2(px) − 1
     assert NetworkShape.from_json(shape.to_json()) == shape

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pgan.networks import downsample, upsample
-from pgan.pyramid import MARK, estimate_scales, in_levels, reals_at, standardised
+from pgan.pyramid import MARK, estimate_energies, estimate_scales, in_levels, reals_at, standardised
 
 
 def sparse_images():
@@ -22,7 +22,7 @@ def test_marks_have_the_same_height_on_every_level_and_channel():
     scales = estimate_scales(images, 3)
     assert scales.shape == (3, 3)
     for level in range(3):
-        reals = reals_at(images, scales, level, None)
+        reals = reals_at(images, scales, level=level, alpha=None)
         assert reals.shape == (64, 3, 4 * 2**level, 4 * 2**level)
         for channel in (0, 1):  # every stroke and every dot has one height here, whatever the level
             marks = reals[:, channel][reals[:, channel] != 0].abs()
@@ -38,14 +38,23 @@ def test_scales_are_the_energy_weighted_amplitude():
 
 def test_levels_come_back():
     images, scales = torch.randn(4, 2, 8, 8), torch.tensor([[1.0, 2.0], [3.0, 0.25]])
-    torch.testing.assert_close(in_levels(standardised(images, scales, 1), scales, 1), images)
+    torch.testing.assert_close(in_levels(standardised(images, scales[1]), scales[1]), images)
 
 
 def test_the_fade_of_reals_is_a_box_mean_enlarged_and_mixed_in_the_common_range():
     images, scales = torch.randn(4, 2, 8, 8), torch.tensor([[1.0, 2.0], [3.0, 0.25]])
     sharp = images / scales[1][:, None, None]
     blunt = upsample(downsample(images) / scales[0][:, None, None])
-    torch.testing.assert_close(reals_at(images, scales, 1, 0.0), blunt)
-    torch.testing.assert_close(reals_at(images, scales, 1, 1.0), sharp)
-    torch.testing.assert_close(reals_at(images, scales, 1, 0.25), 0.75 * blunt + 0.25 * sharp)
-    torch.testing.assert_close(reals_at(images, scales, 1, None), sharp)
+    torch.testing.assert_close(reals_at(images, scales, level=1, alpha=0.0), blunt)
+    torch.testing.assert_close(reals_at(images, scales, level=1, alpha=1.0), sharp)
+    torch.testing.assert_close(reals_at(images, scales, level=1, alpha=0.25), 0.75 * blunt + 0.25 * sharp)
+    torch.testing.assert_close(reals_at(images, scales, level=1, alpha=None), sharp)
+
+
+def test_energy_is_the_mean_squared_distance_from_the_mean_real():
+    images, scales = torch.randn(5, 2, 8, 8), torch.tensor([[1.0, 2.0], [3.0, 0.25]])
+    energies = estimate_energies(images, scales)
+    for level in (0, 1):
+        reals = reals_at(images, scales, level=level, alpha=None)
+        apart = (reals[:, None] - reals[None]).square().sum((2, 3, 4)).mean() / 2  # mean over pairs: twice the variance
+        assert energies[level].item() == pytest.approx(apart.item(), rel=1e-5)

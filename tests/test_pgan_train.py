@@ -117,13 +117,13 @@ def stats(run: Path) -> list[dict]:
 def test_200_steps_are_100_and_a_kill_and_100_bit_for_bit(tmp_path):
     whole, killed = make_run(tmp_path / "whole"), make_run(tmp_path / "killed")
     slower = replace(SMALL, checkpoint_kimg=0.4, picture_kimg=0.1)  # one checkpoint, at step 100
-    assert train(whole, slower, CPU)
+    assert train(whole, slower, device=CPU)
     process = subprocess.Popen(command(killed, slower), cwd=ROOT, stdout=subprocess.DEVNULL)
     wait_for(killed / "model" / "checkpoint.pt", process)
     process.kill()
     process.wait()
     assert not (killed / "model" / "snapshot.pt").exists()
-    assert train(killed, slower, CPU)
+    assert train(killed, slower, device=CPU)
     assert_same_weights(whole, killed)
     assert [line["nimg"] for line in stats(killed)] == [line["nimg"] for line in stats(whole)]
 
@@ -132,7 +132,7 @@ def test_200_steps_are_100_and_a_kill_and_100_bit_for_bit(tmp_path):
 def test_any_stop_and_resume_is_bit_for_bit(tmp_path, monkeypatch, loss):
     whole, stopped = make_run(tmp_path / "whole"), make_run(tmp_path / "stopped")
     config = replace(SMALL, loss=loss, fade_kimg=0.04, last_kimg=0.1)
-    assert train(whole, config, CPU)
+    assert train(whole, config, device=CPU)
 
     class StopAfter:
         """Asks to stop after some steps, each time it is made."""
@@ -146,9 +146,9 @@ def test_any_stop_and_resume_is_bit_for_bit(tmp_path, monkeypatch, loss):
             return self.steps > 23
 
     monkeypatch.setattr(pgan.train, "StopRequest", StopAfter)
-    outcomes = [train(stopped, config, CPU)]
+    outcomes = [train(stopped, config, device=CPU)]
     while not outcomes[-1]:
-        outcomes.append(train(stopped, config, CPU))
+        outcomes.append(train(stopped, config, device=CPU))
     assert len(outcomes) == 3  # 60 steps, 23 at a time
     assert_same_weights(whole, stopped)
 
@@ -163,15 +163,15 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert "the same command goes on" in output
     images = ImageSet.open(run / "images")
-    state = TrainState(long, network_shape(long, images), CPU)
-    assert load_checkpoint(run / "model", state) is not None
+    state = TrainState(long, network_shape(long, images), device=CPU)
+    assert load_checkpoint(run / "model", state)
     assert state.nimg >= 200
     assert not (run / "model" / "snapshot.pt").exists()
 
 
 def test_a_finished_run_has_everything_and_does_nothing_again(tmp_path, capsys):
     run = make_run(tmp_path)
-    assert train(run, SMALL, CPU)
+    assert train(run, SMALL, device=CPU)
     model = run / "model"
     described = json.loads((model / "run.json").read_text())
     assert TrainConfig(**described["config"]) == SMALL
@@ -183,26 +183,26 @@ def test_a_finished_run_has_everything_and_does_nothing_again(tmp_path, capsys):
     assert stats(run)[-1]["nimg"] == 800 and stats(run)[-1]["skipped"] == 0
     assert list((model / "tensorboard").iterdir())
     before = {path: path.stat().st_mtime_ns for path in model.rglob("*")}
-    assert train(run, SMALL, CPU)
+    assert train(run, SMALL, device=CPU)
     assert "finished" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in model.rglob("*")} == before
 
 
 def test_another_config_or_image_set_is_refused_by_name(tmp_path):
     run = make_run(tmp_path)
-    train(run, replace(SMALL, last_kimg=0.01, fade_kimg=0.0, first_kimg=0.0), CPU)
+    train(run, replace(SMALL, last_kimg=0.01, fade_kimg=0.0, first_kimg=0.0), device=CPU)
     with pytest.raises(InputError, match=r"fade_kimg was 0.0, now 0.2;.*remove"):
-        train(run, SMALL, CPU)
+        train(run, SMALL, device=CPU)
     make_run(tmp_path, count=65)
     with pytest.raises(InputError, match=r"image set fingerprint was .*image set images was 64, now 65"):
-        train(run, replace(SMALL, last_kimg=0.01, fade_kimg=0.0, first_kimg=0.0), CPU)
+        train(run, replace(SMALL, last_kimg=0.01, fade_kimg=0.0, first_kimg=0.0), device=CPU)
 
 
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"x" * 100])
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
     run = make_run(tmp_path)
     config = replace(SMALL, last_kimg=0.01, fade_kimg=0.0, first_kimg=0.0)
-    train(run, config, CPU)
+    train(run, config, device=CPU)
     for name in ("snapshot.pt", "checkpoint.pt"):
         path = run / "model" / name
         path.write_bytes(damage(path.read_bytes()))
@@ -210,16 +210,16 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path, damage):
         load_snapshot(run / "model")
     (run / "model" / "snapshot.pt").unlink()
     with pytest.raises(InputError, match=r"checkpoint.pt: damaged"):
-        train(run, config, CPU)
+        train(run, config, device=CPU)
 
 
 def test_bad_images_are_refused_before_anything_is_written(tmp_path):
     with pytest.raises(InputError, match="no finished image set"):
-        train(tmp_path, SMALL, CPU)
+        train(tmp_path, SMALL, device=CPU)
     with pytest.raises(InputError, match="3 images are fewer than one batch of 4"):
-        train(make_run(tmp_path / "few", count=3), SMALL, CPU)
+        train(make_run(tmp_path / "few", count=3), SMALL, device=CPU)
     with pytest.raises(InputError, match="36x48 pixels cannot be reached"):
-        train(make_run(tmp_path / "odd", height=36, width=48), SMALL, CPU)
+        train(make_run(tmp_path / "odd", height=36, width=48), SMALL, device=CPU)
     with pytest.raises(InputError, match="training has not finished"):
         sample(tmp_path, count=1, seed=0, device=CPU)
     assert not list(tmp_path.rglob("model"))
@@ -242,7 +242,7 @@ def test_commands_exit_with_two_and_one_line(tmp_path):
 )
 def test_any_channels_and_frames_train_and_sample(tmp_path, channels, height, width, factors):
     run = make_run(tmp_path, channels=channels, height=height, width=width, factors=factors)
-    train(run, replace(SMALL, first_kimg=0.01, fade_kimg=0.02, hold_kimg=0.01, last_kimg=0.02, pack=2), CPU)
+    train(run, replace(SMALL, first_kimg=0.01, fade_kimg=0.02, hold_kimg=0.01, last_kimg=0.02, pack=2), device=CPU)
     assert sample(run, count=70, seed=1, device=CPU) == 70
     fakes = ImageSet.open(run / "fakes")
     assert len(fakes) == 70 and fakes.shape == (channels, height, width)
@@ -262,7 +262,7 @@ def test_it_learns_bars_and_their_labels(tmp_path):
         latent_size=8,
         ema_half_life_kimg=0.3,
     )
-    train(run, config, CPU)
+    train(run, config, device=CPU)
     sample(run, count=200, seed=0, device=CPU)
     fakes = ImageSet.open(run / "fakes")
     patterns = np.stack([bars(64, 1, 8, 8)[0][bars(64, 1, 8, 8)[1][:, 0] == side][0] for side in (0, 1)])
@@ -277,25 +277,26 @@ def test_it_learns_bars_and_their_labels(tmp_path):
 
 def test_a_step_that_is_not_finite_is_left_out_and_counted_and_many_stop_the_run(tmp_path):
     images = ImageSet.open(make_run(tmp_path) / "images")
-    state = TrainState(SMALL, network_shape(SMALL, images), CPU)
+    state = TrainState(SMALL, network_shape(SMALL, images), device=CPU)
     growth = Growth(level=1, height=8, width=8, alpha=1.0, fading=False, last=True, progress=0.5)
     before = [parameter.clone() for parameter in state.discriminator.parameters()]
     labels = torch.zeros(4, 2, dtype=torch.int64)
-    train_step(state, torch.full((4, 1, 8, 8), float("nan")), labels, growth)
+    train_step(state, growth, reals=torch.full((4, 1, 8, 8), float("nan")), labels=labels)
     assert (state.skipped, state.skipped_in_a_row, state.nimg) == (1, 1, 4)
     assert all(torch.equal(a, b) for a, b in zip(before, state.discriminator.parameters(), strict=True))
-    train_step(state, torch.zeros(4, 1, 8, 8), labels, growth)
+    train_step(state, growth, reals=torch.zeros(4, 1, 8, 8), labels=labels)
     assert (state.skipped, state.skipped_in_a_row) == (1, 0)
-    run = make_run(tmp_path / "nan")
-    images = np.load(run / "images" / "images.npy")
-    np.save(run / "images" / "images.npy", images * np.float16(np.nan))
     with pytest.raises(InputError, match="50 steps in a row were not finite.*--learning-rate"):
-        train(run, SMALL, CPU)
+        train(make_run(tmp_path / "wild"), replace(SMALL, learning_rate=1e30), device=CPU)
+    images = np.load(tmp_path / "images" / "images.npy")
+    np.save(tmp_path / "images" / "images.npy", images * np.float16(np.nan))
+    with pytest.raises(InputError, match="not finite numbers; make the images again"):
+        train(tmp_path, SMALL, device=CPU)
 
 
 def test_adam_forgets_at_a_new_level_only(tmp_path):
     images = ImageSet.open(make_run(tmp_path) / "images")
-    state = TrainState(SMALL, network_shape(SMALL, images), CPU)
+    state = TrainState(SMALL, network_shape(SMALL, images), device=CPU)
     labels = torch.zeros(4, 2, dtype=torch.int64)
     growths = [
         Growth(level=0, height=4, width=4, alpha=1.0, fading=False, last=False, progress=0.5),
@@ -305,7 +306,7 @@ def test_adam_forgets_at_a_new_level_only(tmp_path):
     steps = []
     for growth in growths:
         for _ in range(2):
-            train_step(state, torch.zeros(4, 1, growth.height, growth.width), labels, growth)
+            train_step(state, growth, reals=torch.zeros(4, 1, growth.height, growth.width), labels=labels)
         steps.append(int(state.g_adam.state[state.generator.dense.weight]["step"]))
     assert steps == [2, 2, 4]
 
@@ -313,9 +314,9 @@ def test_adam_forgets_at_a_new_level_only(tmp_path):
 def test_shares_are_quotas_rounded_up_or_down_and_exact_at_the_total():
     random = np.random.default_rng(0)
     counts = random.integers(0, 30, 200)
-    assert share_out(counts, int(counts.sum()), random).tolist() == counts.tolist()
+    assert share_out(counts, int(counts.sum()), rng=random).tolist() == counts.tolist()
     for total in (1, 7, 1000, 12345):
-        shares, quotas = share_out(counts, total, random), counts * total / counts.sum()
+        shares, quotas = share_out(counts, total, rng=random), counts * total / counts.sum()
         assert shares.sum() == total
         assert (np.abs(shares - quotas) < 1).all()
 
@@ -323,17 +324,17 @@ def test_shares_are_quotas_rounded_up_or_down_and_exact_at_the_total():
 def test_rare_labels_get_their_share_on_average():
     random = np.random.default_rng(0)
     rare = np.array([97, 1, 1, 1])
-    drawn = sum(share_out(rare, 10, random) for _ in range(2000))
+    drawn = sum(share_out(rare, 10, rng=random) for _ in range(2000))
     # each rare cell is drawn with probability 0.1: 200 of 2000, standard deviation 13.4
     assert np.abs(drawn[1:] - 200).max() < 4 * 13.4
 
 
 def test_sampled_labels_follow_the_training_images_and_the_seed(tmp_path):
     run = make_run(tmp_path, count=90)
-    train(run, replace(SMALL, first_kimg=0.01, fade_kimg=0.0, last_kimg=0.01), CPU)
+    train(run, replace(SMALL, first_kimg=0.01, fade_kimg=0.0, last_kimg=0.01), device=CPU)
     snapshot = load_snapshot(run / "model")
     real = ImageSet.open(run / "images").labels
-    drawn = draw_labels(snapshot, 90, np.random.default_rng(0))
+    drawn = draw_labels(snapshot, 90, rng=np.random.default_rng(0))
     assert sorted(map(tuple, drawn)) == sorted(map(tuple, real))
     assert drawn.tolist() != sorted(drawn.tolist())
     assert sample(run, count=None, seed=3, device=CPU) == 90
