@@ -117,7 +117,7 @@ def format_trips(trips: "pd.DataFrame", source: Mapping[str, Any], *, seed: int 
     import pandas as pd
 
     if source["dialect"] == "cabspotting":
-        raise InputError("dialect 'cabspotting': one cab's fixes have no table of trips; decode it with --dialect internal")
+        raise InputError("dialect 'cabspotting': fixes of a cab are no table of trips; decode with --dialect internal")
     layout = _layout_of(source)
     style = _style_of(source, layout)
     rng = np.random.default_rng(seed)
