@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import ks_2samp, wasserstein_distance
 
-from rasterize.frame import METRES_PER_DEGREE, Frame
+from rasterize.frame import Frame, trip_metres
 
 CATEGORIES = ("start", "end", "user_type", "gender", "rideable_type")
 ATTRIBUTES = ("user_type", "birth_year", "gender", "rideable_type")  # a publisher may have none of them
@@ -252,10 +252,8 @@ def _tile(at: pd.DataFrame, places: pd.DataFrame, side: int) -> NDArray:
 
 
 def distance_km(trips: pd.DataFrame) -> NDArray:
-    """Straight-line distance from start to end in kilometres, equirectangular at the mid-latitude; NaN if unknown."""
-    lat0, lng0, lat1, lng1 = (trips[f"{end}_{c}"].to_numpy(float) for end in ("start", "end") for c in ("lat", "lng"))
-    squeeze = np.cos(np.radians((lat0 + lat1) / 2))
-    return np.hypot(lat1 - lat0, (lng1 - lng0) * squeeze) * METRES_PER_DEGREE / 1000
+    """Straight-line distance from start to end in kilometres; NaN if unknown."""
+    return trip_metres(trips) / 1000
 
 
 # ---- one column or one table of counts -----------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from decode.solve import STATES, Solution, solve
 from rasterize.clean import CleanOptions
 from rasterize.clock import CLOCK_ATTRIBUTES, start_times
 from rasterize.dialects import DIALECTS
-from rasterize.frame import METRES_PER_DEGREE
+from rasterize.frame import trip_metres
 from rasterize.imageset import ImageSet
 from rasterize.places import all_stations, draw_apart
 from rasterize.spec import Spec
@@ -113,14 +113,6 @@ def _durations(table: pd.DataFrame, readings: pd.DataFrame, rng: np.random.Gener
     guess = np.maximum(trip_metres(table) / WALKING_M_PER_S, 120) * rng.uniform(*DEFAULT_DURATION_S, len(table))
     painted = readings["duration_s"] if "duration_s" in readings else pd.Series(np.nan, index=table.index)
     return painted.fillna(pd.Series(guess)).clip(lower=1).round()
-
-
-def trip_metres(trips: pd.DataFrame) -> pd.Series:
-    """Straight-line length of each trip in metres (equirectangular: right to 0.1 % within a city)."""
-    middle = np.radians((trips["start_lat"] + trips["end_lat"]) / 2)
-    north = (trips["end_lat"] - trips["start_lat"]) * METRES_PER_DEGREE
-    east = (trips["end_lng"] - trips["start_lng"]) * METRES_PER_DEGREE * np.cos(middle)
-    return np.hypot(north, east)
 
 
 def speed_limit_of(source: Mapping[str, Any]) -> float:

@@ -169,13 +169,3 @@ def draw_strokes(images, which, offsets, ends, values, paths, path_offsets, plac
                 grey,
                 count == 0,
             )
-
-
-def stroke_lengths(x0: float, y0: float, x1: float, y1: float, *, height: int, width: int) -> NDArray:
-    """The exact length of one segment inside each pixel, [height, width]; its sum is the length inside the frame."""
-    size = height + width + 4
-    pixels, lengths, middles = np.empty(size, np.int64), np.empty(size), np.empty(size)
-    count = trace(x0, y0, x1, y1, height, width, pixels, lengths, middles)
-    image = np.zeros(height * width)
-    np.add.at(image, pixels[:count], lengths[:count])
-    return image.reshape(height, width)

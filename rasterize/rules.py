@@ -236,6 +236,8 @@ class Derived(Rule):
         """The value computed from the trip; distances are as the crow flies."""
         import pandas as pd
 
+        from rasterize.frame import trip_metres
+
         if self.what == "day_of_week":
             return (trips["started_at"].dt.day_of_week + 1) % 7 + 1
         if self.what == "hour":
@@ -244,7 +246,7 @@ class Derived(Rule):
             side = self.what.removeprefix("point_")
             pairs = zip(trips[f"{side}_lng"], trips[f"{side}_lat"], strict=True)
             return pd.Series([f"POINT ({lng} {lat})" for lng, lat in pairs], index=trips.index)
-        metres = _crow_flies(trips)
+        metres = pd.Series(trip_metres(trips), index=trips.index)
         return (metres / 1609.344).round(2) if self.what == "miles" else metres.round().astype("int64")
 
 
@@ -262,17 +264,6 @@ def _blank(trips: "pd.DataFrame") -> "pd.Series":
 
 def _chunks(data: bytes, size: int) -> list[bytes]:
     return [data[i : i + size] for i in range(0, len(data), size)]
-
-
-def _crow_flies(trips: "pd.DataFrame") -> "pd.Series":
-    """Metres from start to end."""
-    import numpy as np
-
-    from rasterize.frame import METRES_PER_DEGREE
-
-    squeeze = np.cos(np.radians(trips["start_lat"]))
-    east = (trips["end_lng"] - trips["start_lng"]) * squeeze
-    return np.hypot(trips["end_lat"] - trips["start_lat"], east) * METRES_PER_DEGREE
 
 
 def _polyline(path: "np.ndarray | None", ends: "np.ndarray", count: int) -> str:

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from spec_examples import make_spec, make_trips, scattered
 
-from decode.trips import decode_images, keep_valid, orient, trip_metres
+from decode.trips import decode_images, keep_valid, orient
 from rasterize.attributes import choose_attributes
+from rasterize.frame import trip_metres
 from rasterize.imageset import ImageSet, Strokes, draw_images, write_image_set
 from rasterize.raster import encode_labels, encode_values
 

@@ -6,10 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spec_examples import make_spec
 
-from rasterize.draw import blob_table, stroke_lengths
+from rasterize.draw import blob_table, trace
 from rasterize.imageset import Strokes, draw_images
 
 inside = st.floats(0, 10, allow_nan=False)
+
+
+def stroke_lengths(x0, y0, x1, y1, *, height, width):
+    """The exact length of one segment inside each pixel, [height, width]; its sum is the length inside the frame."""
+    size = height + width + 4
+    pixels, lengths, middles = np.empty(size, np.int64), np.empty(size), np.empty(size)
+    count = trace(x0, y0, x1, y1, height, width, pixels, lengths, middles)
+    image = np.zeros(height * width)
+    np.add.at(image, pixels[:count], lengths[:count])
+    return image.reshape(height, width)
 
 
 def test_a_diagonal_and_a_straight_stroke_by_hand():
