@@ -1,14 +1,23 @@
 """Strokes ↔ pixels: the exact length of each trip inside each pixel, and the blobs at its ends.
 
-One rule for both ways: `trace` and `blob_table` are what pictures are drawn with and what the decoder looks for.
+One rule for both ways: an `Atlas` is what pictures are drawn with and what the decoder looks for.
 """
 
 from math import ceil, sqrt
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numba import njit, prange
-from numpy.typing import NDArray
-from scipy.special import ndtr
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ive, ndtr
+
+if TYPE_CHECKING:
+    from rasterize.imageset import Strokes
+    from rasterize.spec import Spec
+
+TABLE_BYTES = 32_000_000  # the strokes between all pairs of places are kept if they are no larger: the size of a cache
+PIECE_BYTES = 12
+ONE = np.float32(1)
 
 
 @njit(cache=True, nogil=True)
@@ -96,76 +105,212 @@ def trace_path(xs, ys, height, width, pixels, lengths, middles):
     return count
 
 
-@njit(cache=True, nogil=True)
-def _add_stroke(image, pixels, lengths, middles, count, values, grey):
-    """Add one traced stroke to an image [C, H·W]: A and B (or grey), then the painted planes."""
-    first = 1 if grey else 4
-    for i in range(count):
-        pixel, length = pixels[i], lengths[i]
-        if grey:
-            image[0, pixel] += length
-        else:
-            image[0, pixel] += length * (1 - middles[i])
-            image[1, pixel] += length * middles[i]
-        for plane in range(len(values)):
-            image[first + plane, pixel] += length * values[plane]
+class Atlas(NamedTuple):
+    """The places of a frame as pictures show them, for compiled code: their blobs and the strokes between them.
 
-
-@njit(cache=True, nogil=True)
-def _add_blobs(image, origin_at, origin, destination_at, destination, values, gain, grey, is_round):
-    """Add the end blobs of one trip to an image [C, H·W]; the origin's carries the painted values too.
-
-    A grey picture has a blob only where there is no stroke: on round trips.
+    place_xy : float64 [P, 2], places in pixels. blobs_at, blobs : int32, float32 [P, taps], see `blob_table`; a blob
+    holds the mass it is drawn with. starts : int64 [P² + 1], where few places make all strokes fit into a cache, else
+    [1]. pixels, halves : int32 [n], float32 [n, 2]; the stroke from o to d has the pieces starts[o·P + d] …
+    starts[o·P + d + 1], each with its flat pixel and its weights in A and B (their sum is its length times `unit`).
+    height, width : of the frame, in pixels.
     """
-    first = 1 if grey else 4
-    for i in range(len(origin)):
-        weight = gain * origin[i]
+
+    place_xy: NDArray
+    blobs_at: NDArray
+    blobs: NDArray
+    starts: NDArray
+    pixels: NDArray
+    halves: NDArray
+    height: int
+    width: int
+    unit: np.float32
+
+
+def make_atlas(xy: NDArray, *, height: int, width: int, sigma_px: float, mass: float, unit: float = 1.0) -> Atlas:
+    """The atlas of places at `xy` [P, 2] in pixels; blobs have a standard deviation and a mass in pixels of stroke."""
+    xy = np.ascontiguousarray(xy, np.float64)
+    at, blobs = blob_table(xy[:, 0], xy[:, 1], sigma_px=sigma_px, height=height, width=width)
+    starts, pixels, halves = np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros((0, 2), np.float32)
+    if len(xy) ** 2 * (height + width) / 3 * PIECE_BYTES <= TABLE_BYTES:  # strokes between random points cross so many
+        starts, pixels, halves = _all_strokes(xy, height, width, np.float32(unit))
+    blobs = blobs * np.float32(mass * unit)
+    return Atlas(xy, at, blobs, starts, pixels, halves, height, width, np.float32(unit))
+
+
+@njit(cache=True, nogil=True)
+def _all_strokes(xy, height, width, unit):
+    """The strokes from every place to every place: starts [P² + 1], pixels, halves."""
+    places, size = len(xy), height + width + 4
+    lengths, middles = np.empty(size), np.empty(size)
+    starts = np.zeros(places * places + 1, np.int64)
+    pixels, halves = np.empty(size, np.int32), np.empty((size, 2), np.float32)
+    for pair in range(places * places):
+        first = starts[pair]
+        if first + size > len(pixels):
+            pixels = np.concatenate((pixels, np.empty_like(pixels)))
+            halves = np.concatenate((halves, np.empty_like(halves)))
+        (x0, y0), (x1, y1) = xy[pair // places], xy[pair % places]
+        count = trace(x0, y0, x1, y1, height, width, pixels[first:], lengths, middles)
+        halve(count, lengths, middles, unit, halves[first:])
+        starts[pair + 1] = first + count
+    return starts, pixels[: starts[-1]].copy(), halves[: starts[-1]].copy()
+
+
+@njit(cache=True, nogil=True)
+def halve(count, lengths, middles, unit, halves):
+    """Lengths and positions along the trip, from `trace` → weights in A and B."""
+    for i in range(count):
+        halves[i, 0] = unit * lengths[i] * (1 - middles[i])
+        halves[i, 1] = unit * lengths[i] * middles[i]
+
+
+def gaussian_taps(sigma_px: float) -> NDArray:
+    """The discrete Gaussian e^(−t) I_n(t), t = σ², as float32 [2r + 1]: its variance is σ² exactly.
+
+    Two in a row are one of the summed variance (Lindeberg 1990), which sampled Gaussians are not below a pixel.
+    """
+    if sigma_px < 0.05:
+        return np.ones(1, np.float32)
+    radius = ceil(3.5 * sigma_px + 0.5)
+    reach = np.arange(-radius, radius + 1)
+    taps = ive(np.abs(reach), sigma_px**2)
+    return (taps / taps.sum()).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def blur(plane, taps, height, width, out, scratch):
+    """Convolve a flat plane with taps in both directions, nothing beyond the frame; `out` may be `plane`."""
+    reach = len(taps) // 2
+    scratch[:] = 0
+    for k in range(-reach, reach + 1):
+        tap, across = taps[k + reach], width - abs(k)
+        for row in range(height):
+            there, here = row * width + max(0, -k), row * width + max(0, k)
+            _add_scaled(scratch[there : there + across], tap, plane[here : here + across])
+    out[:] = 0
+    for row in range(height):
+        for k in range(max(-reach, -row), min(reach + 1, height - row)):
+            here = (row + k) * width
+            _add_scaled(out[row * width : (row + 1) * width], taps[k + reach], scratch[here : here + width])
+
+
+@njit(cache=True, nogil=True)
+def _add_scaled(total, factor, array):
+    """total += factor · array, in a loop that compiles to vector instructions."""
+    for i in range(len(total)):
+        total[i] += factor * array[i]
+
+
+@njit(cache=True, nogil=True)
+def _trace_stroke(s, strokes, atlas, pixels, halves, lengths, middles):
+    """Pixels and halves of stroke `s`, along its path if it has one. Returns how many were written."""
+    _, ends, _, paths, path_offsets = strokes
+    if path_offsets[s + 1] > path_offsets[s]:
+        path = paths[path_offsets[s] : path_offsets[s + 1]]
+        count = trace_path(path[:, 0], path[:, 1], atlas.height, atlas.width, pixels, lengths, middles)
+    else:
+        (x0, y0), (x1, y1) = atlas.place_xy[ends[s, 0]], atlas.place_xy[ends[s, 1]]
+        count = trace(x0, y0, x1, y1, atlas.height, atlas.width, pixels, lengths, middles)
+    halve(count, lengths, middles, atlas.unit, halves)
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _add_stroke(image, pixels, halves, first, last, values, s, weight, grey):
+    """Add pieces `first` … `last` to an image [C, H·W]: A and B (or grey), then the painted planes of stroke `s`."""
+    if grey:
+        for i in range(first, last):
+            image[0, pixels[i]] += weight * (halves[i, 0] + halves[i, 1])
+    else:
+        for i in range(first, last):
+            image[0, pixels[i]] += weight * halves[i, 0]
+            image[1, pixels[i]] += weight * halves[i, 1]
+    for plane in range(values.shape[1]):
+        level = weight * values[s, plane]
+        for i in range(first, last):
+            image[len(image) - values.shape[1] + plane, pixels[i]] += level * (halves[i, 0] + halves[i, 1])
+
+
+@njit(cache=True, nogil=True)
+def _add_blob(image, plane, place, weight, atlas):
+    """Add the blob of a place to one plane of an image [C, H·W]."""
+    for i in range(atlas.blobs.shape[1]):
+        image[plane, atlas.blobs_at[place, i]] += weight * atlas.blobs[place, i]
+
+
+@njit(cache=True, nogil=True)
+def _draw_image(image, begin, end, strokes, weights, atlas, taps, grey, longest):
+    """Draw strokes `begin` … `end` into an image [C, H·W]: strokes, their width, then blobs.
+
+    The origin's blob carries the painted values too. A grey picture has a blob, widened like a stroke, only where there
+    is no stroke: on round trips.
+    """
+    _, ends, values, _, path_offsets = strokes
+    tabled, places, painted = len(atlas.starts) > 1, len(atlas.place_xy), values.shape[1]
+    size = 0 if tabled and longest == 1 else longest * (atlas.height + atlas.width + 4)
+    pixels, halves = np.empty(size, np.int32), np.empty((size, 2), np.float32)
+    lengths, middles = np.empty(size), np.empty(size)
+    image[:] = 0
+    for s in range(begin, end):
+        weight = ONE if weights is None else weights[s, 0]
+        if tabled and path_offsets[s + 1] == path_offsets[s]:
+            pair = ends[s, 0] * places + ends[s, 1]
+            first, last = atlas.starts[pair], atlas.starts[pair + 1]
+            _add_stroke(image, atlas.pixels, atlas.halves, first, last, values, s, weight, grey)
+        else:
+            first, last = 0, _trace_stroke(s, strokes, atlas, pixels, halves, lengths, middles)
+            _add_stroke(image, pixels, halves, first, last, values, s, weight, grey)
+        if grey and last == first:
+            _add_blob(image, 0, ends[s, 0], ONE if weights is None else weights[s, 1], atlas)
+    if len(taps) > 1:
+        scratch = np.empty(image.shape[1], np.float32)
+        for plane in range(len(image)):
+            if grey or plane < 2 or plane > 3:
+                blur(image[plane], taps, atlas.height, atlas.width, image[plane], scratch)
+    for s in range(begin, end):
+        weight = ONE if weights is None else weights[s, 1]
         if not grey:
-            image[2, origin_at[i]] += weight
-            image[3, destination_at[i]] += gain * destination[i]
-        elif is_round:
-            image[0, origin_at[i]] += weight
-        for plane in range(len(values)):
-            image[first + plane, origin_at[i]] += weight * values[plane]
+            _add_blob(image, 2, ends[s, 0], weight, atlas)
+            _add_blob(image, 3, ends[s, 1], ONE if weights is None else weights[s, 2], atlas)
+        for plane in range(painted):
+            _add_blob(image, len(image) - painted + plane, ends[s, 0], weight * values[s, plane], atlas)
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def draw_strokes(images, which, offsets, ends, values, paths, path_offsets, place_xy, blobs_at, blobs, gain, grey):
-    """Draw images in place, in parallel over images.
-
-    images : float32 [B, C, H, W], zeros on entry. which : int64 [B], rows of `offsets`.
-    offsets : int64 [N + 1], the strokes of image n are offsets[n] … offsets[n + 1].
-    ends : int32 [S, 2], origin and destination place. values : float32 [S, P], one level per painted plane.
-    paths, path_offsets : float32 [M, 2] waypoints (x, y), int64 [S + 1]; an empty range is a straight stroke.
-    place_xy : float64 [places, 2]. blobs_at, blobs : from `blob_table`. gain : weight of a blob in pixels of stroke.
-    """
-    height, width = images.shape[2], images.shape[3]
-    longest = 1
-    if len(paths):
-        for s in range(len(path_offsets) - 1):
-            longest = max(longest, path_offsets[s + 1] - path_offsets[s])
-    size = longest * (height + width + 4)
+def _draw_images(images, which, strokes, weights, atlas, taps, grey, longest):
+    """Draw images [B, C, H·W], in parallel over images."""
     for b in prange(len(which)):
-        image = images[b].reshape(images.shape[1], height * width)
-        pixels, lengths, middles = np.empty(size, np.int64), np.empty(size), np.empty(size)
-        for s in range(offsets[which[b]], offsets[which[b] + 1]):
-            origin, destination = ends[s, 0], ends[s, 1]
-            if path_offsets[s + 1] > path_offsets[s]:
-                path = paths[path_offsets[s] : path_offsets[s + 1]]
-                count = trace_path(path[:, 0], path[:, 1], height, width, pixels, lengths, middles)
-            else:
-                x0, y0 = place_xy[origin]
-                x1, y1 = place_xy[destination]
-                count = trace(x0, y0, x1, y1, height, width, pixels, lengths, middles)
-            _add_stroke(image, pixels, lengths, middles, count, values[s], grey)
-            _add_blobs(
-                image,
-                blobs_at[origin],
-                blobs[origin],
-                blobs_at[destination],
-                blobs[destination],
-                values[s],
-                gain,
-                grey,
-                count == 0,
-            )
+        begin, end = strokes[0][which[b]], strokes[0][which[b] + 1]
+        _draw_image(images[b], begin, end, strokes, weights, atlas, taps, grey, longest)
+
+
+class Pen:
+    """Draws the strokes of one spec; what depends only on its places is prepared once."""
+
+    def __init__(self, spec: "Spec") -> None:
+        drawing = spec.drawing
+        self.shape = spec.shape
+        self.grey = drawing.mode == "grey"
+        self.taps = gaussian_taps(drawing.stroke_sigma_px)
+        self.atlas = make_atlas(
+            spec.place_xy,
+            height=spec.frame.height,
+            width=spec.frame.width,
+            sigma_px=drawing.blob_sigma_px,
+            mass=drawing.blob_gain,
+            unit=1 / drawing.level_scale,
+        )
+
+    def draw(self, strokes: "Strokes", which: ArrayLike | None = None, *, weights: ArrayLike | None = None) -> NDArray:
+        """Draw the images `which` (all of them by default): levels, float32 [B, C, H, W].
+
+        weights : [S, 3], how strongly each stroke, its origin's blob and its destination's are drawn; 1 by default.
+        """
+        index = np.arange(len(strokes.offsets) - 1) if which is None else np.asarray(which, np.int64)
+        images = np.empty((len(index), *self.shape), np.float32)
+        weights = None if weights is None else np.ascontiguousarray(weights, np.float32)
+        longest = int(np.diff(strokes.path_offsets).max(initial=1)) if len(strokes.paths) else 1
+        arrays = (strokes.offsets, strokes.ends, strokes.values, strokes.paths, strokes.path_offsets)
+        flat = images.reshape(len(index), self.shape[0], -1)
+        _draw_images(flat, index, arrays, weights, self.atlas, self.taps, self.grey, longest)
+        return images

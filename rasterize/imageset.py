@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -15,6 +16,9 @@ from rasterize.attributes import Factor
 from rasterize.errors import InputError
 from rasterize.files import sha256, write_atomically, write_json
 from rasterize.spec import Spec
+
+if TYPE_CHECKING:
+    from rasterize.draw import Pen
 
 STORED_TYPE = np.float16  # 11 significant bits: a level of 1 is stored to 0.0005
 
@@ -50,30 +54,10 @@ class Strokes:
 
 
 def draw_images(spec: Spec, strokes: Strokes, which: ArrayLike | None = None) -> NDArray:
-    """Draw the images `which` (all of them by default): levels, float32 [B, C, H, W]."""
-    from rasterize.draw import blob_table, draw_strokes  # numba is slow to import
+    """Draw the images `which` (all of them by default): levels, float32 [B, C, H, W]; for many batches keep a `Pen`."""
+    from rasterize.draw import Pen  # numba is slow to import
 
-    index = np.arange(len(strokes.offsets) - 1) if which is None else np.asarray(which, np.int64)
-    channels, height, width = spec.shape
-    images = np.zeros((len(index), channels, height, width), np.float32)
-    drawing, xy = spec.drawing, spec.place_xy
-    blobs_at, blobs = blob_table(xy[:, 0], xy[:, 1], sigma_px=drawing.blob_sigma_px, height=height, width=width)
-    draw_strokes(
-        images,
-        index,
-        strokes.offsets,
-        strokes.ends,
-        strokes.values,
-        strokes.paths,
-        strokes.path_offsets,
-        xy,
-        blobs_at,
-        blobs,
-        drawing.blob_gain,
-        drawing.mode == "grey",
-    )
-    images /= drawing.level_scale
-    return images
+    return Pen(spec).draw(strokes, which)
 
 
 class ImageSet:
@@ -132,6 +116,12 @@ class ImageSet:
         """The trips behind the images; none behind generated ones."""
         return self._strokes
 
+    @cached_property
+    def _pen(self) -> "Pen":
+        from rasterize.draw import Pen  # numba is slow to import
+
+        return Pen(self.spec)
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of spec.json and labels.npy: two image sets of one fingerprint mean the same."""
@@ -140,7 +130,7 @@ class ImageSet:
     def read(self, which: ArrayLike) -> NDArray:
         """The levels of some images, float32 [B, C, H, W]."""
         if self._strokes:
-            return draw_images(self.spec, self._strokes, which)
+            return self._pen.draw(self._strokes, which)
         return self._images[np.asarray(which)].astype(np.float32)
 
 

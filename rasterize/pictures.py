@@ -1,5 +1,6 @@
 """Pictures for people: an image in colours, a contact sheet, and the density of all trips."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.util import montage
 
+from rasterize.draw import Pen
 from rasterize.files import write_atomically
-from rasterize.imageset import ImageSet, Strokes, draw_images
+from rasterize.imageset import ImageSet, Strokes
 from rasterize.spec import Drawing, Spec
 
 # red, green, blue of a level of 1; A (the origin's half) is warm, B cold, blobs mark the ends
@@ -20,6 +22,7 @@ PLANE_COLOURS = {
     "O": (0.8, 0.35, 0.0),
     "D": (0.0, 0.35, 0.8),
 }
+COUNT_BATCH = 1_000_000  # trips counted at a time, so that counting takes no memory of its own
 
 
 def colour_images(images: NDArray, spec: Spec) -> NDArray:
@@ -48,12 +51,26 @@ def write_contact_sheet(path: Path, images: ImageSet, *, rows: int = 6, columns:
 def draw_density(spec: Spec, ends: NDArray, *, side_px: int = 512) -> NDArray:
     """Length of all trips inside each pixel of the spec's frame redrawn at `side_px`, float32 [H, W].
 
-    ends : int [S, 2], origin and destination place of each trip; a round trip counts as one pixel of stroke.
+    ends : int [S, 2], origin and destination place of each trip; a round trip counts as one pixel of stroke. Trips
+    between the same places are drawn once, as strongly as there are many.
     """
     zoom = side_px / max(spec.frame.height, spec.frame.width)
     frame = replace(spec.frame, height=round(spec.frame.height * zoom), width=round(spec.frame.width * zoom))
     grey = replace(spec, frame=frame, drawing=Drawing(mode="grey", blob_gain=1.0), channels=(), factors=(), bent=False)
-    return draw_images(grey, Strokes.straight(ends, offsets=[0, len(ends)]))[0, 0]
+    pairs, counts = count_pairs(ends, len(spec.places))
+    parts = np.linspace(0, len(pairs), 2 * (os.cpu_count() or 1) + 1).astype(np.int64)  # images that run in parallel
+    weights = np.repeat(counts[:, None], 3, axis=1)
+    return Pen(grey).draw(Strokes.straight(pairs, offsets=parts), weights=weights).sum(axis=0)[0]
+
+
+def count_pairs(ends: NDArray, places: int) -> tuple[NDArray, NDArray]:
+    """The different pairs of places among `ends` [S, 2], and how often each occurs."""
+    flows = np.zeros(places * places, np.int64)
+    for first in range(0, len(ends), COUNT_BATCH):
+        origin, destination = ends[first : first + COUNT_BATCH].astype(np.int64).T
+        flows += np.bincount(origin * places + destination, minlength=len(flows))
+    (pairs,) = np.nonzero(flows)
+    return np.stack(np.divmod(pairs, places), axis=1), flows[pairs]
 
 
 def colour_density(density: NDArray, *, ceiling: float | None = None) -> NDArray:

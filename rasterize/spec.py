@@ -46,19 +46,23 @@ class Drawing:
     """How strokes are drawn.
 
     `mode` is "abod" (direction kept) or "grey" (one plane, the picture of the original idea). A blob weighs `blob_gain`
-    pixels of stroke and has a standard deviation of `blob_sigma_px`. Levels in the image are sums / `level_scale`.
+    pixels of stroke and has a standard deviation of `blob_sigma_px`. Strokes are as thin as a line, or Gaussian ribbons
+    of standard deviation `stroke_sigma_px`. Levels in the image are sums / `level_scale`.
     """
 
     mode: str = "abod"
     blob_sigma_px: float = 0.7
     blob_gain: float = 3.0
+    stroke_sigma_px: float = 0.0
     level_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise InputError(f"drawing mode '{self.mode}' is unknown; modes: {', '.join(MODES)}")
-        if not (self.blob_sigma_px > 0 and self.blob_gain > 0 and self.level_scale > 0):
-            raise InputError(f"blob_sigma_px, blob_gain and level_scale must be above 0, not {self}")
+        if not (self.blob_sigma_px > 0 and self.blob_gain > 0 and self.level_scale > 0 and self.stroke_sigma_px >= 0):
+            raise InputError(
+                f"blob_sigma_px, blob_gain and level_scale must be above 0, stroke_sigma_px not below it: {self}"
+            )
 
     @property
     def planes(self) -> tuple[str, ...]:

@@ -1,13 +1,16 @@
 """Strokes and blobs against hand-written arrays and closed forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from spec_examples import make_spec
 
-from rasterize.draw import blob_table, trace
+from rasterize.draw import Pen, blob_table, gaussian_taps, trace
 from rasterize.imageset import Strokes, draw_images
+from rasterize.pictures import draw_density
 
 inside = st.floats(0, 10, allow_nan=False)
 
@@ -124,3 +127,67 @@ def test_drawing_does_not_depend_on_the_batch():
     strokes = Strokes.straight(rng.integers(0, 9, (40, 2)), offsets=np.arange(0, 41, 4))
     whole = draw_images(spec, strokes)
     assert np.array_equal(whole[[7, 2]], draw_images(spec, strokes, [7, 2]))
+
+
+def test_mass_per_length_is_one_at_every_angle_in_float32_too():
+    angles = np.linspace(0, 2 * np.pi, 720, endpoint=False)
+    tips = 32.3 + 27 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    spec = make_spec([(32.3, 32.3), *tips], side=64)
+    images = draw_images(spec, Strokes.straight([[0, k] for k in range(1, 721)]))
+    mass = images[:, :2].sum(axis=(1, 2, 3), dtype=float) / 27
+    assert mass.mean() == pytest.approx(1, abs=1e-5) and mass.std() < 1e-5  # float32 has 7 digits
+
+
+def test_strokes_from_the_table_and_traced_ones_are_the_same():
+    rng = np.random.default_rng(1)
+    spec = make_spec(rng.uniform(2, 14, (9, 2)), trips_per_image=4)
+    strokes = Strokes.straight(rng.integers(0, 9, (40, 2)), offsets=np.arange(0, 41, 4))
+    pen = Pen(spec)
+    tabled = pen.draw(strokes)
+    assert len(pen.atlas.starts) == 82
+    pen.atlas = pen.atlas._replace(starts=np.zeros(1, np.int64))
+    assert np.array_equal(pen.draw(strokes), tabled)
+
+
+def test_weights_scale_strokes_and_each_end():
+    spec = make_spec([(2.5, 4.5), (12.5, 9.5)])
+    strokes, pen = Strokes.straight([[0, 1]]), Pen(spec)
+    plain, weighted = pen.draw(strokes)[0], pen.draw(strokes, weights=[[0.5, 2.0, 0.0]])[0]
+    assert np.allclose(weighted, plain * np.array([0.5, 0.5, 2, 0])[:, None, None], atol=1e-6)
+
+
+@given(st.floats(0.3, 2), st.floats(0.3, 2))
+def test_taps_have_their_variance_and_add_up(first, second):
+    taps = gaussian_taps(first).astype(float)
+    reach = np.arange(len(taps)) - len(taps) // 2
+    # what lies beyond 3.5 σ is 0.05 % of a Gaussian's mass and 0.6 % of its variance
+    assert taps.sum() == pytest.approx(1, abs=1e-6)
+    assert (taps * reach**2).sum() == pytest.approx(first**2, rel=0.01)
+    both, one = np.convolve(taps, gaussian_taps(second)), gaussian_taps(np.hypot(first, second))
+    margin = (len(both) - len(one)) // 2
+    assert np.abs(both[margin : margin + len(one)] - one).max() < 0.002
+
+
+def test_thick_strokes_are_thin_ones_blurred_and_blobs_stay():
+    thin = make_spec([(4.5, 7.5), (12.1, 9.2)], side=16)
+    thick = replace(thin, drawing=replace(thin.drawing, stroke_sigma_px=0.8))
+    strokes = Strokes.straight([[0, 1]])
+    sharp, soft = draw_images(thin, strokes)[0], draw_images(thick, strokes)[0]
+    assert np.array_equal(sharp[2:], soft[2:])
+    taps = gaussian_taps(0.8)
+    for plane in (0, 1):
+        rows = np.apply_along_axis(np.convolve, 1, sharp[plane], taps, mode="same")
+        both = np.apply_along_axis(np.convolve, 0, rows, taps, mode="same")
+        assert np.allclose(soft[plane], both, atol=1e-6)
+    assert soft[:2].sum() == pytest.approx(sharp[:2].sum(), abs=1e-4)
+
+
+def test_density_counts_every_trip():
+    rng = np.random.default_rng(2)
+    spec = make_spec(rng.uniform(2, 14, (7, 2)))
+    ends = rng.integers(0, 7, (500, 2))
+    lengths = np.hypot(*(4 * (spec.place_xy[ends[:, 0]] - spec.place_xy[ends[:, 1]])).T)
+    density = draw_density(spec, ends, side_px=64)
+    assert density.shape == (64, 64)
+    blob = 0.01 * (ends[:, 0] == ends[:, 1]).sum()  # tails of a blob that are cut
+    assert density.sum() == pytest.approx(lengths.sum() + (ends[:, 0] == ends[:, 1]).sum(), abs=blob + 0.01)
