@@ -1,29 +1,43 @@
-"""The codec alone, no GAN: trips → images → trips, and how many pairs of places come back."""
+"""The codec alone, no GAN: trips → images (spoiled, if wanted) → trips, and how many pairs of places come back."""
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from decode.solve import solve
+from decode.confidence import calibrate, is_right
+from decode.degradation import CLEAN, Degradation, draw_degraded
+from decode.estimate import choose_sample, estimate_degradation
+from decode.routes import Routes, read_routes
+from decode.solve import Decoder, Solution, join_solutions
 from rasterize.attributes import DEFAULT_ATTRIBUTES
-from rasterize.imageset import Strokes, draw_images
+from rasterize.imageset import Strokes
 from rasterize.raster import RasterOptions, encode_trips
 from rasterize.read import Ingested, IngestOptions, ingest
 from rasterize.spec import Spec
 from rasterize.stations import PlaceOptions
 
 BATCH = 512  # images drawn and decoded at a time
+CONFIDENT = 0.9
 
 
 def roundtrip_files(
-    paths: Sequence[str], *, shape: tuple[int, int], trips: int, trips_per_image: int, mode: str = "abod", seed: int = 0
+    paths: Sequence[str],
+    *,
+    shape: tuple[int, int],
+    trips: int,
+    trips_per_image: int,
+    mode: str = "abod",
+    degradation: Degradation = CLEAN,
+    routes: Path | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """`roundtrip` of random trips of any files, read and cleaned into a temporary folder.
 
@@ -34,32 +48,40 @@ def roundtrip_files(
         options = IngestOptions(places=PlaceOptions(height=shape[0], width=shape[1]), seed=seed)
         ingested = ingest(paths, Path(folder), options=options)
         options = RasterOptions(trips_per_image=trips_per_image, mode=mode, attributes=labels_off, seed=seed)
-        return roundtrip(Path(folder), ingested, trips=trips, options=options)
+        return roundtrip(
+            Path(folder), ingested, trips=trips, options=options, degradation=degradation, route_file=routes
+        )
 
 
-def roundtrip(run: Path, ingested: Ingested, *, trips: int, options: RasterOptions) -> dict[str, Any]:
-    """Draw random trips of an ingested run folder, decode the images, and compare.
+def roundtrip(
+    run: Path,
+    ingested: Ingested,
+    *,
+    trips: int,
+    options: RasterOptions,
+    degradation: Degradation = CLEAN,
+    route_file: Path | None = None,
+) -> dict[str, Any]:
+    """Draw random trips of an ingested run folder as `degradation` says, decode the images, and compare.
 
-    Precision and recall count pairs of places within each image, as multisets (two equal trips count twice): directed,
-    and undirected for comparison. `value_error` is the median and the 99th percentile of |level − painted level| over
-    rightly found pairs that stand once in their image; levels run from 0 to 1.
+    The decoder is not told of the degradation. Precision and recall count pairs of places within each image, as
+    multisets (two equal trips count twice): directed, and undirected for comparison. `value_error` is the median and
+    the 99th percentile of |level − painted level| over rightly found pairs that stand once in their image; levels run
+    from 0 to 1. `confident` is the share of found trips with a confidence of at least .9, and how many of these are
+    right.
     """
     table = pd.read_parquet(run / "trips.parquet")
     table = table.sample(min(trips, len(table)), random_state=options.seed).assign(split="A")
     stations = gpd.read_parquet(run / "stations.parquet")
     spec, strokes, _, _ = encode_trips(table, stations, ingested.frame, ingested.source, options)
-    directed, undirected, errors = Counter(), Counter(), []
-    images = len(strokes.offsets) - 1
-    for first in range(0, images, BATCH):
-        which = np.arange(first, min(first + BATCH, images))
-        true, found = _true_and_found(spec, strokes, which)
-        directed.update(_count(true[:2], found[:2]))
-        undirected.update(_count((true[0], np.sort(true[1], axis=1)), (found[0], np.sort(found[1], axis=1))))
-        errors.append(_value_errors(true, found))
-    error = np.concatenate(errors)
+    routes = read_routes(route_file, spec) if route_file else None
+    true, found, confidence = _draw_and_decode(spec, strokes, degradation, routes, options.seed)
+    directed, undirected = _count(true, found), _count(_undirected(true), _undirected(found))
+    errors = _value_errors(true, found)
+    right = is_right(strokes, found, ordered=options.mode != "grey")[confidence >= CONFIDENT]
     return {
         "trips": len(table),
-        "images": images,
+        "images": len(strokes.offsets) - 1,
         "trips_per_image": options.trips_per_image,
         "resolution": [spec.frame.height, spec.frame.width],
         "stations": len(stations),
@@ -68,32 +90,58 @@ def roundtrip(run: Path, ingested: Ingested, *, trips: int, options: RasterOptio
         "recall": directed["both"] / max(1, directed["true"]),
         "undirected_precision": undirected["both"] / max(1, undirected["found"]),
         "undirected_recall": undirected["both"] / max(1, undirected["true"]),
-        "value_error": [float(q) for q in np.quantile(error, [0.5, 0.99])] if len(error) else None,
+        "value_error": [float(q) for q in np.quantile(errors, [0.5, 0.99])] if len(errors) else None,
+        "confident": [len(right) / max(1, len(confidence)), float(right.mean()) if len(right) else None],
     }
 
 
-Rows = tuple[NDArray, NDArray, NDArray]  # image number [S], ends [S, 2], levels [S, P]
+class _Rows(NamedTuple):
+    """Trips by image: image number [S], ends [S, 2], levels [S, P]."""
+
+    image: NDArray
+    ends: NDArray
+    values: NDArray
 
 
-def _true_and_found(spec: Spec, strokes: Strokes, which: NDArray) -> tuple[Rows, Rows]:
-    span = slice(strokes.offsets[which[0]], strokes.offsets[which[-1] + 1])
-    image = np.repeat(np.arange(len(which)), np.diff(strokes.offsets[which[0] : which[-1] + 2]))
-    found = solve(draw_images(spec, strokes, which), spec)
-    return (image, strokes.ends[span], strokes.values[span]), (found.image, found.ends, found.values)
+def _draw_and_decode(
+    spec: Spec, strokes: Strokes, degradation: Degradation, routes: Routes | None, seed: int
+) -> tuple[_Rows, Solution, NDArray]:
+    """The drawn trips, the found ones, and the confidence of these."""
+    count = len(strokes.offsets) - 1
+    parts = [np.arange(first, min(first + BATCH, count)) for first in range(0, count, BATCH)]
+
+    def draw(which: NDArray, part: int) -> NDArray:
+        return draw_degraded(spec, strokes.take(which), degradation, np.random.default_rng([seed, part]))
+
+    sample = draw(choose_sample(count, spec.trips_per_image), len(parts))
+    estimate = estimate_degradation(sample, spec, routes=routes)
+    decoder = Decoder(spec, degradation=estimate, routes=routes)
+    solutions = [decoder.solve(draw(which, part)) for part, which in enumerate(parts)]
+    found = join_solutions(
+        [replace(one, image=one.image + which[0]) for one, which in zip(solutions, parts, strict=True)]
+    )
+    calibration = calibrate(spec, estimate, found.ends, routes=routes, seed=seed)
+    image = np.repeat(np.arange(count), np.diff(strokes.offsets))
+    return _Rows(image, strokes.ends, strokes.values), found, calibration.confidence(found.evidence)
 
 
-def _count(true: tuple[NDArray, NDArray], found: tuple[NDArray, NDArray]) -> dict[str, int]:
-    multisets = [Counter(zip(image, *ends.T, strict=True)) for image, ends in (true, found)]
+def _undirected(rows: _Rows | Solution) -> _Rows:
+    return _Rows(rows.image, np.sort(rows.ends, axis=1), rows.values)
+
+
+def _count(true: _Rows, found: _Rows | Solution) -> dict[str, int]:
+    multisets = [Counter(zip(rows.image.tolist(), *rows.ends.T.tolist(), strict=True)) for rows in (true, found)]
     both = (multisets[0] & multisets[1]).total()
     return {"true": multisets[0].total(), "found": multisets[1].total(), "both": both}
 
 
-def _value_errors(true: Rows, found: Rows) -> NDArray:
+def _value_errors(true: _Rows, found: Solution) -> NDArray:
     tables = []
-    for image, ends, _ in (true, found):
+    for rows in (true, found):
+        origin, destination = rows.ends.T
         table = pd.DataFrame(
-            {"image": image, "origin": ends[:, 0], "destination": ends[:, 1], "row": range(len(image))}
+            {"image": rows.image, "origin": origin, "destination": destination, "row": range(len(origin))}
         )
         tables.append(table.drop_duplicates(["image", "origin", "destination"], keep=False))
     pairs = tables[0].merge(tables[1], on=["image", "origin", "destination"])
-    return np.abs(true[2][pairs["row_x"]] - found[2][pairs["row_y"]]).ravel()
+    return np.abs(true.values[pairs["row_x"]] - found.values[pairs["row_y"]]).ravel()

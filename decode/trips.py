@@ -1,14 +1,18 @@
 """From decoded strokes to a synthetic trip table: stations, times, attributes, and what could not be used."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from decode.solve import STATES, Solution, solve
+from decode.confidence import Calibration, calibrate
+from decode.degradation import Degradation
+from decode.estimate import choose_sample, estimate_degradation
+from decode.routes import Routes
+from decode.solve import STATES, Decoder, Solution, join_solutions
 from rasterize.clean import CleanOptions
 from rasterize.clock import CLOCK_ATTRIBUTES, start_times
 from rasterize.dialects import DIALECTS
@@ -23,6 +27,14 @@ WALKING_M_PER_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a set of images is decoded: what its generator does to pictures, and what that makes of evidence."""
+
+    degradation: Degradation
+    calibration: Calibration
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decoded:
     """Synthetic trips in the internal names, their strokes' quality, and counts of what was left out, by reason."""
 
@@ -30,37 +42,61 @@ class Decoded:
     images: int
     rejected: Mapping[str, int]
     residual: NDArray
+    plan: Plan
 
 
-def decode_images(images: ImageSet, *, seed: int = 0) -> Decoded:
-    """Decode an image set into valid trips.
+def decode_images(images: ImageSet, *, routes: Routes | None = None, seed: int = 0) -> Decoded:
+    """Decode an image set into valid trips: plan, solve batch by batch, assemble."""
+    plan = make_plan(images, routes=routes, seed=seed)
+    decoder = Decoder(images.spec, degradation=plan.degradation, routes=routes)
+    solutions = [solve_range(images, decoder, begin, begin + BATCH) for begin in range(0, len(images), BATCH)]
+    return assemble(images, solutions, plan, routes=routes, seed=seed)
+
+
+def make_plan(images: ImageSet, *, routes: Routes | None = None, seed: int = 0) -> Plan:
+    """Learn from a sample of the images how they are to be decoded."""
+    spec = images.spec
+    sample = images.read(choose_sample(len(images), spec.trips_per_image))
+    degradation = estimate_degradation(sample, spec, routes=routes)
+    found = Decoder(spec, degradation=degradation, routes=routes).solve(sample)
+    return Plan(degradation=degradation, calibration=calibrate(spec, degradation, found.ends, routes=routes, seed=seed))
+
+
+def solve_range(images: ImageSet, decoder: Decoder, begin: int, end: int) -> Solution:
+    """Decode the images `begin` … `end`; `Solution.image` counts from the first of the set."""
+    found = decoder.solve(images.read(np.arange(begin, min(end, len(images)))))
+    return replace(found, image=found.image + begin)
+
+
+def assemble(
+    images: ImageSet, solutions: Sequence[Solution], plan: Plan, *, routes: Routes | None = None, seed: int = 0
+) -> Decoded:
+    """Solutions of all images, in order → valid trips.
 
     Every row lies between known stations, ends after it starts and has a feasible speed; images and trips that cannot
-    be used are counted by reason in `rejected`. Adds the columns `image`, `confidence` (share of the stroke's
-    energy that its own pixels hold, 0 … 1) and `residual` (share of the image's norm that its trips leave unexplained).
+    be used are counted by reason in `rejected`. Adds the columns `image`, `confidence` (chance that the trip was
+    painted in its image, see `decode.confidence`) and `residual` (share of the image's norm that its trips leave
+    unexplained).
     """
     rng = np.random.default_rng(seed)
-    batches = [_solve_batch(images, begin) for begin in range(0, len(images), BATCH)]
-    state = np.concatenate([batch.state for batch in batches])
-    residual = np.concatenate([batch.residual for batch in batches])
-    strokes = Solution(
-        image=np.concatenate([batch.image for batch in batches]),
-        ends=np.concatenate([batch.ends for batch in batches]),
-        confidence=np.concatenate([batch.confidence for batch in batches]),
-        values=np.concatenate([batch.values for batch in batches]),
-        residual=residual,
-        state=state,
-    )
+    strokes = join_solutions(solutions)
+    state = strokes.state
     rejected = {STATES[code]: int((state == code).sum()) for code in range(1, len(STATES)) if (state == code).any()}
     trips = strokes_to_trips(strokes, images.labels, images.spec, rng)
+    trips["confidence"] = plan.calibration.confidence(strokes.evidence)
+    if routes is not None:
+        trips["waypoints"] = _waypoints(trips, strokes.route, routes, images.spec)
     kept, invalid = keep_valid(trips, speed_limit_of(images.spec.source))
-    return Decoded(trips=kept, images=len(images), rejected={**rejected, **invalid}, residual=residual)
+    return Decoded(
+        trips=kept, images=len(images), rejected={**rejected, **invalid}, residual=strokes.residual, plan=plan
+    )
 
 
-def _solve_batch(images: ImageSet, begin: int) -> Solution:
-    index = np.arange(begin, min(begin + BATCH, len(images)))
-    found = solve(images.read(index), images.spec)
-    return Solution(**{**vars(found), "image": found.image + begin})
+def _waypoints(trips: pd.DataFrame, route: NDArray, routes: Routes, spec: Spec) -> list[list[float]]:
+    """Flat [lat, lng, …] of each trip: its route, or from start to end where none is known."""
+    known = routes.waypoints(spec)
+    straight = trips[["start_lat", "start_lng", "end_lat", "end_lng"]].to_numpy().tolist()
+    return [known[k] if k >= 0 else ends for k, ends in zip(route.tolist(), straight, strict=True)]
 
 
 def strokes_to_trips(strokes: Solution, labels: NDArray, spec: Spec, rng: np.random.Generator) -> pd.DataFrame:
@@ -81,7 +117,7 @@ def strokes_to_trips(strokes: Solution, labels: NDArray, spec: Spec, rng: np.ran
         table[name] = readings[name]
     if "birth_year" in table:
         table["birth_year"] = table["birth_year"].round().astype("Int16")
-    table["image"], table["confidence"] = strokes.image, strokes.confidence
+    table["image"] = strokes.image
     table["residual"] = strokes.residual[strokes.image]
     return table
 

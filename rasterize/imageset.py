@@ -52,6 +52,25 @@ class Strokes:
             path_offsets=np.zeros(count + 1, np.int64),
         )
 
+    def take(self, which: NDArray) -> Self:
+        """The strokes of the images `which` alone, in their order."""
+        rows, offsets = _rows_of(self.offsets, which)
+        points, path_offsets = _rows_of(self.path_offsets, rows)
+        return type(self)(
+            offsets=offsets,
+            ends=self.ends[rows],
+            values=self.values[rows],
+            paths=self.paths[points],
+            path_offsets=path_offsets,
+        )
+
+
+def _rows_of(offsets: NDArray, which: NDArray) -> tuple[NDArray, NDArray]:
+    """Rows of the groups `which`, and the offsets of these groups among them."""
+    sizes = np.diff(offsets)[which]
+    ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return np.repeat(offsets[:-1][which] - ends[:-1], sizes) + np.arange(ends[-1]), ends
+
 
 def draw_images(spec: Spec, strokes: Strokes, which: ArrayLike | None = None) -> NDArray:
     """Draw the images `which` (all of them by default): levels, float32 [B, C, H, W]; for many batches keep a `Pen`."""

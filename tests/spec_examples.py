@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from rasterize.frame import Frame
+from rasterize.imageset import Strokes
 from rasterize.spec import Drawing, Place, Spec, Station
 
 
@@ -39,6 +40,14 @@ def scattered(count, *, side, rng, apart=1.0):
         if all(np.hypot(*(point - other)) >= apart for other in points):
             points.append(point)
     return np.array(points)
+
+
+def random_strokes(spec, *, images, seed=0, values=None):
+    """`spec.trips_per_image` trips in each image, between any two places, round trips included."""
+    rng = np.random.default_rng(seed)
+    count = spec.trips_per_image
+    ends = rng.integers(0, len(spec.places), (images * count, 2))
+    return Strokes.straight(ends, values=values, offsets=np.arange(images + 1) * count)
 
 
 def make_trips(count, rng):
