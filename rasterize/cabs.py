@@ -9,9 +9,9 @@ HEADER = "started,ended,fixes"
 _FIX = re.compile(r"-?\d+\.\d+ -?\d+\.\d+ [01] \d{9,10}")
 
 
-def is_cab_file(table: Table) -> bool:
-    """Whether the file's first line is a fix: latitude, longitude, occupied, seconds since 1970."""
-    return not table.parquet and _FIX.fullmatch(table.header) is not None
+def is_cab_header(header: str) -> bool:
+    """Whether a text's first line is a fix: latitude, longitude, occupied, seconds since 1970."""
+    return _FIX.fullmatch(header) is not None
 
 
 def trips_of_cab(table: Table) -> Table:

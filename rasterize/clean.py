@@ -2,14 +2,18 @@
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rasterize.errors import InputError
 from rasterize.frame import METRES_PER_DEGREE
 
 if TYPE_CHECKING:
-    import duckdb
+    from rasterize.parts import End
 
 # What rejects.json and the printed table call the rules, in the order they are asked.
 UNREADABLE_LINE = "unreadable line"
@@ -25,17 +29,21 @@ TOO_LONG = "too long"
 OUTSIDE = "outside the area"
 TOO_FAST = "too fast"
 ONE_OFF = "one-off place"
+ROW_REASONS = (BLANK_LINE, UNREADABLE_TIME, END_NOT_AFTER_START, TOO_SHORT, TOO_LONG, NO_PLACE, AT_ZERO)
+# The reason against a row is a number: 0 for none, else one more than its place here.
+REASONS = (*ROW_REASONS, DEPOT, SWAPPED, OUTSIDE, TOO_FAST, ONE_OFF)
 DEPOT_NAMES = (
     r"\b(depot|tech (shop|station|workshop)|workshop|warehouse|test|testing|bike checking|kiosk in a box|motivate"
     r"|8d (ops|qc)|mobile 0\d)\b"
 )
 CLOCK_CHANGE_S = 3600.0
+NO_TIME = np.iinfo(np.int64).min  # NaT
 BIN_DEGREES = 0.001  # of the histograms that give quantiles of coordinates: about 100 m
 
 
 @dataclass(frozen=True, kw_only=True)
 class CleanOptions:
-    """Which rows are no trips; see `REASONS` for what becomes of each."""
+    """Which rows are no trips; see `REASONS`."""
 
     min_duration_s: float = 60.0  # shorter ones are bikes put back
     max_duration_s: float = 10_800.0  # longer ones are bikes lost, or a dock that did not notice the end
@@ -71,101 +79,146 @@ class Box:
     west: float
     east: float
 
-    def holds(self, lat: str, lng: str) -> str:
-        """SQL: does the box hold the point?"""
-        return f"({lat} BETWEEN {self.south!r} AND {self.north!r} AND {lng} BETWEEN {self.west!r} AND {self.east!r})"
+    def holds(self, lat: NDArray, lng: NDArray) -> NDArray:
+        """Which points lie inside, bool [N]."""
+        return (lat >= self.south) & (lat <= self.north) & (lng >= self.west) & (lng <= self.east)
 
 
-def settle_times_sql(step_s: int) -> dict[str, str]:
-    """SQL of duration_s, ended_at and of the check between them, from `started_at`, `ended_at` and `told_s`.
+def settle_times(started: NDArray, ended: NDArray, told_s: NDArray, *, step_s: int) -> tuple[NDArray, NDArray, NDArray]:
+    """Give every row the end and the duration it should have, and say which rows contradict themselves.
 
-    `told_s` is the publisher's own duration. It is trusted over the difference of the two clocks, which is off by an
-    hour when the clocks change. Where both disagree by more than the rounding of the times, the end moves to the start
-    plus the duration. Only if the end lies before the start for no such reason, the row contradicts itself.
+    The publisher's own duration is trusted over the difference of the two clocks, which is off by an hour when the
+    clocks change. Where both disagree by more than the rounding of the times, the end moves to the start plus the
+    duration. Only if the end lies before the start for no such reason, the row contradicts itself.
+
+    Parameters
+    ----------
+    started, ended : int64 [N], microseconds since 1970; `NO_TIME` where missing.
+    told_s : float64 [N], the publisher's own duration; not finite where missing.
+    step_s
+        The publisher rounds times to this.
+
+    Returns
+    -------
+    The ends, int64 [N]; durations in seconds, float64 [N], NaN where unknown; contradictions, bool [N].
     """
-    rounding = max(60, 2 * step_s)
-    gap = "(epoch_us(ended_at) - epoch_us(started_at)) / 1e6"
-    told = "CASE WHEN isfinite(told_s) THEN least(greatest(told_s, -1e9), 1e9) END"
-    off = f"abs({gap} - {told})"
-    explained = f"({off} < {rounding} OR abs({off} - {CLOCK_CHANGE_S}) < 60)"
-    moved = f"started_at + to_microseconds(CAST(({told}) * 1e6 AS BIGINT))"
-    keeps = f"{told} IS NULL OR (ended_at > started_at AND {off} < 60)"
-    return {
-        "ended_at": f"CASE WHEN {keeps} THEN ended_at ELSE {moved} END",
-        "duration_s": f"coalesce({told}, {gap})",
-        "contradiction": f"coalesce({gap} <= 0 AND NOT {explained}, false)",
-    }
+    gap = (ended - started) / 1e6
+    gap[(started == NO_TIME) | (ended == NO_TIME)] = np.nan
+    contradiction = np.zeros(len(gap), bool)
+    doubtful = np.flatnonzero(~((gap > 0) & (np.abs(gap - told_s) < 60)))  # few, or all where nothing is told
+    ended, duration = ended.copy(), told_s.copy()
+    started, gap, told = started[doubtful], gap[doubtful], told_s[doubtful]
+    known = np.isfinite(told)
+    told = np.where(known, np.clip(told, -1e9, 1e9), np.nan)
+    off = np.abs(gap - told)
+    explained = (off < max(60, 2 * step_s)) | (np.abs(off - CLOCK_CHANGE_S) < 60)
+    contradiction[doubtful] = known & (gap <= 0) & ~explained
+    moved = started + np.rint(np.where(known, told, 0) * 1e6).astype(np.int64)
+    ended[doubtful] = np.where(known, moved, ended[doubtful])
+    duration[doubtful] = np.where(known, told, gap)
+    return ended, duration, contradiction
 
 
-def row_reason_sql(options: CleanOptions) -> str:
-    """SQL of the first rule a row breaks by itself, NULL for none; rules about the crowd come later."""
-    lat_lng = ("start_lat", "start_lng"), ("end_lat", "end_lng")
-    no_place = " OR ".join(f"{name} IS NULL" for pair in lat_lng for name in pair)
-    at_zero = " OR ".join(f"({lat} = 0 OR {lng} = 0)" for lat, lng in lat_lng)
-    rules = {
-        BLANK_LINE: "blank",
-        UNREADABLE_TIME: "started_at IS NULL OR duration_s IS NULL",
-        END_NOT_AFTER_START: "contradiction OR duration_s <= 0",
-        TOO_SHORT: f"duration_s < {options.min_duration_s!r}",
-        TOO_LONG: f"duration_s > {options.max_duration_s!r}",
+def row_reasons(
+    started: NDArray,
+    duration_s: NDArray,
+    contradiction: NDArray,
+    *,
+    no_place: NDArray,
+    at_zero: NDArray,
+    options: CleanOptions,
+) -> NDArray:
+    """The first rule each row breaks by itself but for `BLANK_LINE`, uint8 [N]; the crowd's rules come later.
+
+    `no_place` and `at_zero` tell which rows have an end without coordinates, or with a coordinate of 0; bool [N].
+    """
+    broken = {
+        UNREADABLE_TIME: (started == NO_TIME) | np.isnan(duration_s),
+        END_NOT_AFTER_START: contradiction | (duration_s <= 0),
+        TOO_SHORT: duration_s < options.min_duration_s,
+        TOO_LONG: duration_s > options.max_duration_s,
         NO_PLACE: no_place,
         AT_ZERO: at_zero,
     }
-    return "CASE " + " ".join(f"WHEN {rule} THEN '{reason}'" for reason, rule in rules.items()) + " END"
+    return first_reasons(np.zeros(len(started), np.uint8), broken)
 
 
-def crowd_reason_sql(options: CleanOptions, box: Box, depots: list[str], vehicle: str) -> str:
-    """SQL of the first rule a row breaks among the others: depots, the area, speed; on top of `reason`."""
-    starts = box.holds("start_lat", "start_lng")
-    ends = box.holds("end_lat", "end_lng")
-    turned = f"({starts} OR {box.holds('start_lng', 'start_lat')}) AND ({ends} OR {box.holds('end_lng', 'end_lat')})"
-    names = ", ".join("'" + name.replace("'", "''") + "'" for name in depots) or "''"
+def first_reasons(reasons: NDArray, broken: Mapping[str, NDArray]) -> NDArray:
+    """`reasons`, and for rows without one the first rule of `broken` they break, uint8 [N]; a new array."""
+    reasons = reasons.copy()
+    for reason, rows in broken.items():
+        if rows.any():
+            reasons[rows & (reasons == 0)] = REASONS.index(reason) + 1
+    return reasons
+
+
+def crowd_reasons(
+    reasons: NDArray,
+    duration_s: NDArray,
+    ends: tuple["End", "End"],
+    *,
+    depots: tuple[NDArray, NDArray],
+    box: Box,
+    speed_limit_ms: float,
+) -> NDArray:
+    """`reasons`, and for rows without one the first rule of the crowd they break, uint8 [N].
+
+    `depots` tell which of the starts and of the ends are depots, bool [E].
+    """
+    start, end = ends
+    inside = [side.spread(box.holds(side.lat, side.lng)) for side in ends]
+    turned = [side.spread(box.holds(side.lat, side.lng) | box.holds(side.lng, side.lat)) for side in ends]
+    at_depot = [side.spread(is_there) for side, is_there in zip(ends, depots, strict=True)]
     squeeze = METRES_PER_DEGREE * math.cos(math.radians((box.south + box.north) / 2))
-    metres = (
-        f"sqrt(pow((end_lat - start_lat) * {METRES_PER_DEGREE!r}, 2) + pow((end_lng - start_lng) * {squeeze!r}, 2))"
-    )
-    return (
-        f"CASE WHEN reason IS NOT NULL THEN reason "
-        f"WHEN start_station_name IN ({names}) OR end_station_name IN ({names}) THEN '{DEPOT}' "
-        f"WHEN NOT ({starts} AND {ends}) THEN CASE WHEN {turned} THEN '{SWAPPED}' ELSE '{OUTSIDE}' END "
-        f"WHEN {metres} > duration_s * {options.speed_limit_ms(vehicle)!r} THEN '{TOO_FAST}' END"
-    )
+    north = (end.spread(end.lat) - start.spread(start.lat)) * METRES_PER_DEGREE
+    east = (end.spread(end.lng) - start.spread(start.lng)) * squeeze
+    broken = {
+        DEPOT: at_depot[0] | at_depot[1],
+        SWAPPED: turned[0] & turned[1] & ~(inside[0] & inside[1]),
+        OUTSIDE: ~(inside[0] & inside[1]),
+        TOO_FAST: np.sqrt(north * north + east * east) > duration_s * speed_limit_ms,
+    }
+    return first_reasons(reasons, broken)
 
 
-def find_depots(connection: "duckdb.DuckDBPyConnection", table: str, options: CleanOptions) -> list[str]:
-    """Names of stations in `table` that are depots by the option's rule."""
-    if not options.depot_names:
-        return []
-    query = f"SELECT start_station_name FROM {table} UNION SELECT end_station_name FROM {table}"
-    names = sorted(name for (name,) in connection.execute(query).fetchall() if name is not None)
-    return [name for name in names if re.search(options.depot_names, name, re.IGNORECASE)]
+def is_depot(name: str, options: CleanOptions) -> bool:
+    """Whether a station of this name is a depot by the option's rule."""
+    return bool(options.depot_names) and re.search(options.depot_names, name, re.IGNORECASE) is not None
 
 
-def find_box(connection: "duckdb.DuckDBPyConnection", table: str, options: CleanOptions) -> Box | None:
-    """The area of the rows of `table` without a reason against them; None where there is no such row.
+# ---- the area
+
+Histogram = tuple[NDArray, NDArray]  # bins of coordinates, ascending, and counts; int64 [B] each
+
+
+def count_bins(degrees: NDArray, counts: NDArray) -> Histogram:
+    """The histogram of coordinates that are there so often each, int64 [N], in bins of `BIN_DEGREES`."""
+    there = counts > 0
+    scaled = np.clip(degrees[there], -1000, 1000) / BIN_DEGREES
+    return add_histograms([((scaled + np.copysign(0.5, scaled)).astype(np.int64), counts[there])])
+
+
+def add_histograms(histograms: Sequence[Histogram]) -> Histogram:
+    """One histogram of all, which may name a bin more than once."""
+    bins, places = np.unique(np.concatenate([bins for bins, _ in histograms]), return_inverse=True)
+    counts = np.bincount(places, np.concatenate([counts for _, counts in histograms]), len(bins))
+    return bins, counts.astype(np.int64)
+
+
+def find_box(lat: Histogram, lng: Histogram, options: CleanOptions) -> Box | None:
+    """The area of the rows whose ends the histograms count; None where there is no such row.
 
     From quantiles and the median absolute deviation of a histogram, so that it is robust, deterministic and small
     for any number of rows.
     """
-    south_north = _axis_bounds(connection, table, "lat", options)
-    west_east = _axis_bounds(connection, table, "lng", options)
-    if south_north is None or west_east is None:
+    if len(lat[0]) == 0:
         return None
-    return Box(south=south_north[0], north=south_north[1], west=west_east[0], east=west_east[1])
+    (south, north), (west, east) = _axis_bounds(lat, options), _axis_bounds(lng, options)
+    return Box(south=south, north=north, west=west, east=east)
 
 
-def _axis_bounds(
-    connection: "duckdb.DuckDBPyConnection", table: str, axis: str, options: CleanOptions
-) -> tuple[float, float] | None:
-    import numpy as np
-
-    ends = " UNION ALL ".join(f"SELECT {end}_{axis} AS v FROM {table} WHERE reason IS NULL" for end in ("start", "end"))
-    bins_and_counts = connection.execute(
-        f"SELECT CAST(round(v / {BIN_DEGREES}) AS BIGINT) AS bin, count(*) AS n FROM ({ends}) GROUP BY bin ORDER BY bin"
-    ).fetchnumpy()
-    bins, counts = bins_and_counts["bin"], bins_and_counts["n"]
-    if len(bins) == 0:
-        return None
+def _axis_bounds(histogram: Histogram, options: CleanOptions) -> tuple[float, float]:
+    bins, counts = histogram
     values = bins * BIN_DEGREES
     shares = [options.box_quantile, 0.1, 0.5, 0.9, 1 - options.box_quantile]
     low, lower, middle, upper, high = weighted_quantiles(values, counts, shares)
@@ -180,8 +233,6 @@ def _axis_bounds(
 
 def weighted_quantiles(values, counts, shares) -> list[float]:
     """The smallest values that at least the given shares of the counts do not exceed; `values` ascend."""
-    import numpy as np
-
     total = np.cumsum(counts)
     places = np.searchsorted(total, np.asarray(shares) * total[-1], side="left")
     return [float(values[place]) for place in places]

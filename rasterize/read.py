@@ -1,31 +1,39 @@
-"""Trip files → clean trips and stations: the first stage's input side, in DuckDB, for more rows than fit in memory."""
+"""Trip files → clean trips and stations: the first stage's input side, batch by batch, for any number of rows."""
 
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from rasterize import clean
-from rasterize.clean import Box, CleanOptions
+from rasterize.clean import CleanOptions
+from rasterize.crowd import Batch, Crowd
 from rasterize.dialects import FIELDS
 from rasterize.errors import InputError
 from rasterize.files import write_atomically, write_json
 from rasterize.frame import Frame
+from rasterize.parts import COLUMN_TYPES, OF_ENDS, TEXT, WORD_KINDS, End, Part
 from rasterize.rules import check_zone
-from rasterize.stage import Staged, create_table, stage_table
-from rasterize.stations import PlaceOptions, load_station_file, locate_ends, write_stations
-from rasterize.unpack import find_files, unpack
+from rasterize.stage import open_engine, stage_table
+from rasterize.stations import PlaceOptions, Places, find_places, write_stations
+from rasterize.unpack import find_files, find_tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MEMORY = "1200MB"  # what DuckDB holds before it writes to the temporary folder
-BATCH_ROWS = 250_000
+GROUP_ROWS = 250_000  # in a row group of trips.parquet
+BATCH_ROWS = 65_536
+MEMORY = "100MB"  # what DuckDB holds before it writes to the temporary folder
 WIDE_MARGIN = 1.0  # of the area in `read_trips`: what was clean once stays so, however few trips are left at its edge
+_NUMBER = pa.int32()
 _NOT_IN_TRIPS = {"start_station_name", "end_station_name", "split", "confidence"}
 
 
@@ -61,6 +69,9 @@ class Ingested:
 def ingest(paths: Sequence[str | Path], run: Path, *, options: IngestOptions | None = None) -> Ingested:
     """Read and clean trip files; write `trips.parquet`, `stations.parquet` and `rejects.json` to the run folder.
 
+    While it works, the run folder has `parts`, a file for each table that was read; when the work is interrupted they
+    stay, and are not made again.
+
     Parameters
     ----------
     paths
@@ -74,20 +85,15 @@ def ingest(paths: Sequence[str | Path], run: Path, *, options: IngestOptions | N
         A file that cannot be read, or too little left to work with.
     """
     options = options or IngestOptions()
-    with _engine() as (connection, folder):
-        files = _stage_files(connection, folder, paths, options)
-        box = _judge(connection, files, options.clean)
-        _check_enough(_count_rejects(connection, files, "judged"))
-        frame = locate_ends(connection, box, options.places)
-        fields = _fields(files)
-        connection.execute(_kept_sql(fields))
-        rejects = _count_rejects(connection, files, "kept")
-        _check_enough(rejects)
-        _check_places(connection, rejects)
-        n_trips = _write_trips(connection, run / "trips.parquet", fields, options)
-        write_stations(connection, run / "stations.parquet")
-    write_json(run / "rejects.json", rejects)
-    return Ingested(frame=frame, n_trips=n_trips, rejects=rejects, source=files[0].source)
+    is_new = not run.exists()
+    try:
+        parts = _stage_files(paths, run / "parts", options)
+        ingested = _settle(parts, run, options)
+    except InputError:
+        shutil.rmtree(run if is_new else run / "parts", ignore_errors=True)
+        raise
+    shutil.rmtree(run / "parts")
+    return ingested
 
 
 def read_trips(paths: Sequence[str | Path], *, options: IngestOptions | None = None) -> "pd.DataFrame":
@@ -97,102 +103,212 @@ def read_trips(paths: Sequence[str | Path], *, options: IngestOptions | None = N
     with an area so wide that only gross errors lie outside. Ends in the open have no station id.
     """
     options = options or IngestOptions()
-    with _engine() as (connection, folder):
-        files = _stage_files(connection, folder, paths, options)
-        if all(file.layout.dialect.name == "internal" for file in files):
-            connection.execute("CREATE VIEW judged AS SELECT rowid AS seq, * FROM staged")
-        else:
-            _judge(connection, files, replace(options.clean, box_margin=max(WIDE_MARGIN, options.clean.box_margin)))
-        columns = ", ".join(_fields(files, leave_out=set()))
-        trips = connection.execute(f"SELECT {columns} FROM judged WHERE reason IS NULL ORDER BY started_at, seq").df()
+    rules = replace(options.clean, box_margin=max(WIDE_MARGIN, options.clean.box_margin))
+    with tempfile.TemporaryDirectory(prefix="pgan-trips-") as folder, open_engine(MEMORY) as (connection, _):
+        crowd = Crowd(_stage_files(paths, Path(folder), options), rules)
+        if any(part.dialect != "internal" for part in crowd.parts):
+            _judge(connection, crowd)
+        fields = _fields(crowd.parts, leave_out=set())
+        batches = (_as_they_are(batch, crowd, fields) for batch in crowd.batches())
+        trips = _in_order(connection, batches, pa.schema([(name, COLUMN_TYPES[name]) for name in fields])).df()
         if trips.empty:
-            raise _too_few(_count_rejects(connection, files, "judged"))
+            raise _too_few(_count_rejects(crowd))
         return trips
 
 
-@contextmanager
-def _engine() -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
-    """DuckDB with bounded memory, and a temporary folder for unpacked files and for what does not fit in memory."""
-    with tempfile.TemporaryDirectory(prefix="pgan-trips-") as name:
-        folder = Path(name, "unpacked")
-        folder.mkdir()
-        config = {"memory_limit": MEMORY, "temp_directory": str(Path(name, "spilled"))}
-        with closing(duckdb.connect(config=config)) as connection:
-            yield connection, folder
+def _stage_files(paths: Sequence[str | Path], folder: Path, options: IngestOptions) -> list[Part]:
+    """The parts of all tables, in their order."""
+    tables = [table for file in find_files(paths) for table in find_tables(file)]
+    return [stage_table(table, folder, options) for table in tables]
 
 
-def _stage_files(
-    connection: duckdb.DuckDBPyConnection, folder: Path, paths: Sequence[str | Path], options: IngestOptions
-) -> list[Staged]:
-    """Fill the table `staged` with the rows of all files."""
-    create_table(connection)
-    if options.stations:
-        load_station_file(connection, options.stations)
-        connection.execute("SET disabled_optimizers = 'build_side_probe_side'")  # else rows lose the order of the file
-    files: list[Staged] = []
-    for file in find_files(paths):
-        for table in unpack(file, folder):
-            files.append(stage_table(connection, table, number=len(files), options=options))
-            if not table.parquet:
-                table.path.unlink(missing_ok=True)
-    return files
+def _judge(connection: duckdb.DuckDBPyConnection, crowd: Crowd) -> None:
+    """Apply the rules about the crowd; refuse what cannot train anything."""
+    if crowd.box is None:
+        raise _too_few(_count_rejects(crowd))
+    crowd.judge(connection)
 
 
-def _judge(connection: duckdb.DuckDBPyConnection, files: list[Staged], options: CleanOptions) -> Box:
-    """Make the view `judged`: `staged` with its order as `seq`, and with the rules about the crowd in `reason`."""
-    box = clean.find_box(connection, "staged", options)
-    if box is None:
-        connection.execute("CREATE VIEW judged AS SELECT rowid AS seq, * FROM staged")
-        raise _too_few(_count_rejects(connection, files, "judged"))
-    depots = clean.find_depots(connection, "staged", options)
-    reason = clean.crowd_reason_sql(options, box, depots, files[0].layout.dialect.vehicle)
-    connection.execute(f"CREATE VIEW judged AS SELECT rowid AS seq, * REPLACE ({reason} AS reason) FROM staged")
-    return box
+def _settle(parts: list[Part], run: Path, options: IngestOptions) -> Ingested:
+    """All that needs the rows of all parts: the crowd's rules, places, and the files of the run folder."""
+    with open_engine(MEMORY) as (connection, _):
+        crowd = Crowd(parts, options.clean)
+        _judge(connection, crowd)
+        _check_enough(_count_rejects(crowd))
+        places = find_places(connection, crowd, options.places)
+        kept = _Kept(crowd, places)
+        with write_atomically(run / "trips.parquet") as temporary:
+            batches = kept.batches()
+            if not crowd.in_order:
+                batches = _in_order(connection, batches, kept.schema).to_arrow_reader(BATCH_ROWS)
+            _write_trips(temporary, batches, kept, options)
+            rejects = _count_rejects(crowd, kept.counts)
+            _check_enough(rejects)
+            _check_places(rejects, kept.starts + kept.ends)
+    write_stations(run / "stations.parquet", places, kept.starts, kept.ends)
+    write_json(run / "rejects.json", rejects)
+    return Ingested(frame=places.frame, n_trips=rejects["kept"], rejects=rejects, source=parts[0].source)
 
 
-def _fields(files: list[Staged], leave_out: set[str] = frozenset(_NOT_IN_TRIPS)) -> list[str]:
-    """The internal columns that at least one file has."""
-    return [name for name in FIELDS if name not in leave_out and any(file.fills(name) for file in files)]
+class _Kept:
+    """The trips between places that are no one-offs, counted while they go by."""
+
+    def __init__(self, crowd: Crowd, places: Places) -> None:
+        self.fields = _fields(crowd.parts)
+        self.schema = pa.schema([(name, _NUMBER if name in WORD_KINDS else COLUMN_TYPES[name]) for name in self.fields])
+        self.counts = [0] * len(crowd.parts)
+        self.starts, self.ends = (np.zeros(len(places.table), np.int64) for _ in range(2))  # by place
+        self._crowd, self._places = crowd, places
+        self._at = [np.append(places.table[axis].to_numpy(), np.nan) for axis in ("lat", "lng")]
+        words = crowd.words | {"station_id": places.table["id"]}
+        self._words = {name: pa.array(words[kind], TEXT) for name, kind in WORD_KINDS.items()}
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Trips in the order of the files, their words as numbers, see `with_words`.
+
+        Ends have the ids of their places, and docked ones their coordinates too.
+        """
+        for batch in self._crowd.batches():
+            sides = {"start": batch.start, "end": batch.end}
+            places = {side: self._places.find(end) for side, end in sides.items()}
+            keep = (batch.reasons == 0) & np.logical_and(*(sides[side].spread(places[side] >= 0) for side in sides))
+            trips = _own_columns(batch, self.fields, keep)
+            for (side, end), uses in zip(sides.items(), (self.starts, self.ends), strict=True):
+                counts = end.count(keep)
+                there = places[side] >= 0
+                uses += np.bincount(places[side][there], counts[there], len(uses)).astype(np.int64)
+                trips |= self._placed(side, end, places[side], keep)
+            self.counts[batch.part] += int(keep.sum())
+            yield pa.record_batch([trips[name] for name in self.fields], schema=self.schema)
+
+    def _placed(self, side: str, end: End, places: NDArray, keep: NDArray) -> dict[str, pa.Array]:
+        """The columns of the ends that follow from their places."""
+        of_row = end.of_row[keep]
+        lat, lng = (  # an end in the open keeps its own coordinates
+            np.where(end.station < 0, own, of_place[places]).take(of_row)
+            for own, of_place in zip((end.lat, end.lng), self._at, strict=True)
+        )
+        station = places.astype(np.int32).take(of_row)
+        return {f"{side}_station_id": pa.array(station), f"{side}_lat": pa.array(lat), f"{side}_lng": pa.array(lng)}
+
+    def with_words(self, trips: pa.RecordBatch) -> list[pa.Array]:
+        """The columns of a batch, numbers of words replaced by the words."""
+        return [
+            _as_words(column.to_numpy(), self._words[name]) if name in WORD_KINDS else column
+            for name, column in zip(self.fields, trips.columns, strict=True)
+        ]
 
 
-def _kept_sql(fields: list[str]) -> str:
-    """SQL of the table `kept`: accepted rows whose both ends are in `places`, ends with the ids of their places."""
-    columns = {name: f"j.{name}" for name in fields}
-    for end in ("start", "end"):
-        columns[f"{end}_station_id"] = f"{end}_place.id"
-        for axis in ("lat", "lng"):  # an end in the open keeps its own coordinates
-            columns[f"{end}_{axis}"] = (
-                f"CASE WHEN j.{end}_station_id IS NULL THEN j.{end}_{axis} ELSE {end}_place.{axis} END"
-            )
-    joins = " ".join(
-        f"LEFT JOIN (SELECT seq, place FROM open_ends WHERE side = '{end}') AS {end}_open ON {end}_open.seq = j.seq "
-        f"JOIN places AS {end}_place ON {end}_place.id = coalesce(j.{end}_station_id, {end}_open.place)"
-        for end in ("start", "end")
-    )
-    selected = ", ".join(f"{sql} AS {name}" for name, sql in columns.items())
-    return (
-        f"CREATE TABLE kept AS SELECT j.seq, j.file, NULL AS reason, {selected} "
-        f"FROM judged j {joins} WHERE j.reason IS NULL"
-    )
+def _fields(parts: Sequence[Part], leave_out: set[str] = frozenset(_NOT_IN_TRIPS)) -> list[str]:
+    """The internal columns that at least one part has."""
+    return [name for name in FIELDS if name not in leave_out and any(name in part.fields for part in parts)]
 
 
-def _count_rejects(connection: duckdb.DuckDBPyConnection, files: list[Staged], accepted: str) -> dict[str, Any]:
-    """What became of every row: kept in the table `accepted`, or rejected, and why; also file by file."""
-    by_file = "SELECT file, reason, count(*) FROM {} GROUP BY ALL ORDER BY file, 3 DESC, reason"
-    kept = {
-        file: count for file, reason, count in connection.execute(by_file.format(accepted)).fetchall() if not reason
+def _own_columns(batch: Batch, fields: Sequence[str], keep: NDArray) -> dict[str, pa.Array]:
+    """Columns of some rows but for those of the ends, words as numbers; a column the part does not have is missing."""
+    columns = {}
+    for name in fields:
+        if name in OF_ENDS:
+            continue
+        if name not in batch.rows.schema.names:
+            missing = np.full(np.count_nonzero(keep), -1, np.int32)
+            columns[name] = pa.array(missing) if name in WORD_KINDS else pa.nulls(len(missing), COLUMN_TYPES[name])
+        elif name in WORD_KINDS:
+            columns[name] = pa.array(batch.column(name)[keep])
+        else:
+            columns[name] = batch.rows[name].filter(pa.array(keep))
+    return columns
+
+
+def _as_words(numbers: NDArray, words: pa.Array) -> pa.DictionaryArray:
+    missing = numbers < 0
+    return pa.DictionaryArray.from_arrays(pa.array(numbers, mask=missing if missing.any() else None), words)
+
+
+def _as_they_are(batch: Batch, crowd: Crowd, fields: Sequence[str]) -> pa.RecordBatch:
+    """The trips of a batch, ends as the file has them."""
+    keep = batch.reasons == 0
+    trips = _own_columns(batch, fields, keep)
+    for side, end in (("start", batch.start), ("end", batch.end)):
+        of_row = end.of_row[keep]
+        for what, values in zip(("station_id", "station_name", "lat", "lng"), end[1:], strict=True):
+            trips[f"{side}_{what}"] = pa.array(values.take(of_row))
+    for name in fields:
+        if name in WORD_KINDS:
+            trips[name] = _as_words(trips[name].to_numpy(), pa.array(crowd.words[WORD_KINDS[name]], TEXT))
+    return pa.record_batch([trips[name] for name in fields], schema=pa.schema([(n, COLUMN_TYPES[n]) for n in fields]))
+
+
+def _in_order(
+    connection: duckdb.DuckDBPyConnection, batches: Iterable[pa.RecordBatch], schema: pa.Schema
+) -> duckdb.DuckDBPyRelation:
+    """All rows in order of `started_at`; those of one time stay in their order."""
+
+    def numbered() -> Iterator[pa.RecordBatch]:
+        count = 0
+        for batch in batches:
+            yield batch.append_column("seq", pa.array(np.arange(count, count + len(batch))))
+            count += len(batch)
+
+    reader = pa.RecordBatchReader.from_batches(schema.append(pa.field("seq", pa.int64())), numbered())
+    connection.register("unordered", reader)
+    return connection.sql("SELECT * EXCLUDE (seq) FROM unordered ORDER BY started_at, seq")
+
+
+def _write_trips(path: Path, batches: Iterable[pa.RecordBatch], kept: _Kept, options: IngestOptions) -> None:
+    """Write trips with their words and a random `split`, in row groups of one size."""
+    rng = np.random.default_rng(options.seed)
+    splits, cuts = pa.array(["A", "B", "C"]), [options.train_share, (1 + options.train_share) / 2]
+    schema = pa.schema([(name, COLUMN_TYPES[name]) for name in (*kept.fields, "split")])
+    with pq.ParquetWriter(path, schema, **_parquet_options(schema.names)) as writer:
+        for trips in _row_groups(batches, GROUP_ROWS):
+            chance = rng.random(len(trips))
+            split = (chance >= cuts[0]).astype(np.int32) + (chance >= cuts[1])
+            columns = [*kept.with_words(trips), _as_words(split, splits)]
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=GROUP_ROWS)
+
+
+def _parquet_options(names: Sequence[str]) -> dict[str, Any]:
+    """Small and cheap to write: values that come again by number, times by their difference to the one before."""
+    times = ("started_at", "ended_at")
+    return {
+        "use_dictionary": [name for name in names if name not in (*times, "trip_id", "waypoints")],
+        "column_encoding": dict.fromkeys(times, "DELTA_BINARY_PACKED"),
+        "compression": "snappy",
+        "write_statistics": ["started_at"],
+        "store_schema": False,  # Arrow's own, by which words would be read as categories
     }
-    counts = connection.execute(by_file.format("judged")).fetchall()
+
+
+def _row_groups(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
+    """The same rows, `size` at a time, each column in one piece."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        while (count := sum(map(len, held))) >= size:
+            rest = held.pop()
+            cut = len(rest) - (count - size)
+            yield pa.Table.from_batches([*held, rest.slice(0, cut)]).combine_chunks()
+            held = [rest.slice(cut)]
+    if any(map(len, held)):
+        yield pa.Table.from_batches(held).combine_chunks()
+
+
+def _count_rejects(crowd: Crowd, kept: Sequence[int] | None = None) -> dict[str, Any]:
+    """What became of every row: kept, or rejected, and why; also table by table.
+
+    `kept` are the trips of each part that are left; those that passed all rules but are not, touch a one-off place.
+    """
     tables = []
-    for number, file in enumerate(files):
-        rejected = {reason: count for reason, count in file.lost.items() if count}
-        for _, reason, count in (row for row in counts if row[0] == number):
-            # what passed all rules but is not kept touches a one-off place
-            why, n = (clean.ONE_OFF, count - kept.get(number, 0)) if reason is None else (reason, count)
-            if n:
-                rejected[why] = rejected.get(why, 0) + n
-        rows = kept.get(number, 0) + sum(rejected.values())
-        tables.append({"file": file.name, "rows": rows, "kept": kept.get(number, 0), "rejected": rejected})
+    for number, (part, counts) in enumerate(zip(crowd.parts, crowd.count(), strict=True)):
+        trips = int(counts[0]) if kept is None else kept[number]
+        found = {reason: int(count) for reason, count in zip(clean.REASONS, counts[1:], strict=True)}
+        found[clean.ONE_OFF] += int(counts[0]) - trips
+        for reason, count in part.lost.items():
+            found[reason] = found.get(reason, 0) + count
+        rejected = _most_first(found)
+        rows = trips + sum(rejected.values())
+        tables.append({"file": part.name, "rows": rows, "kept": trips, "rejected": rejected})
     return _total(tables) | {"files": tables}
 
 
@@ -202,8 +318,13 @@ def _total(tables: list[dict[str, Any]]) -> dict[str, Any]:
     for table in tables:
         for reason, count in table["rejected"].items():
             rejected[reason] = rejected.get(reason, 0) + count
-    ordered = dict(sorted(rejected.items(), key=lambda item: (-item[1], item[0])))
-    return {"rows": sum(t["rows"] for t in tables), "kept": sum(t["kept"] for t in tables), "rejected": ordered}
+    rows, kept = (sum(table[what] for table in tables) for what in ("rows", "kept"))
+    return {"rows": rows, "kept": kept, "rejected": _most_first(rejected)}
+
+
+def _most_first(counts: dict[str, int]) -> dict[str, int]:
+    """The counts that are not 0, the largest first."""
+    return dict(sorted(((reason, n) for reason, n in counts.items() if n), key=lambda item: (-item[1], item[0])))
 
 
 def _check_enough(rejects: dict[str, Any]) -> None:
@@ -212,10 +333,9 @@ def _check_enough(rejects: dict[str, Any]) -> None:
         raise _too_few(rejects)
 
 
-def _check_places(connection: duckdb.DuckDBPyConnection, rejects: dict[str, Any]) -> None:
+def _check_places(rejects: dict[str, Any], uses: NDArray) -> None:
     """Refuse trips that all start and end at the same place."""
-    ids = "SELECT start_station_id AS id FROM kept UNION SELECT end_station_id FROM kept"
-    if connection.execute(f"SELECT count(*) FROM ({ids})").fetchone()[0] < 2:
+    if np.count_nonzero(uses) < 2:
         where = ", ".join(table["file"] for table in rejects["files"][:3])
         raise InputError(f"{where}: all {rejects['kept']} trips are at one station; give trips between at least two")
 
@@ -227,25 +347,3 @@ def _too_few(rejects: dict[str, Any]) -> InputError:
         f"{where}: {rejects['kept']} of {rejects['rows']} rows are left as trips, at least 2 are needed; rejected "
         f"were: {reasons}; give more trips, or loosen the rule that rejects most"
     )
-
-
-def _write_trips(connection: duckdb.DuckDBPyConnection, path: Path, fields: list[str], options: IngestOptions) -> int:
-    """Write the table `kept` in order of time with a random `split`, batch by batch; gives the number of trips."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rng = np.random.default_rng(options.seed)
-    cuts = [options.train_share, (1 + options.train_share) / 2]
-    names = np.array(["A", "B", "C"])
-    query = f"SELECT {', '.join(fields)} FROM kept ORDER BY started_at, seq"
-    batches = connection.cursor().sql(query).to_arrow_reader(BATCH_ROWS)
-    schema = batches.schema.append(pa.field("split", pa.string()))
-    n_trips = 0
-    with write_atomically(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for batch in batches:
-            split = names[np.searchsorted(cuts, rng.random(len(batch)), side="right")]
-            table = pa.Table.from_batches([batch]).append_column("split", pa.array(split, pa.string()))
-            writer.write_table(table, row_group_size=BATCH_ROWS)
-            n_trips += len(batch)
-    return n_trips

@@ -1,8 +1,8 @@
-"""The rules of single columns: what a publisher's value means, read (SQL) and written (pandas) side by side."""
+"""The rules of single columns: what a publisher's value means, read (SQL, or straight) and written side by side."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
 from rasterize.errors import InputError
@@ -11,6 +11,7 @@ from rasterize.times import TimeFormat
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 FIX_STEP_S = 15.0  # Porto: seconds between two fixes of a polyline
 CELL_PREFIX = "cell:"  # of the ids of grid cells, see `rasterize.stations`
@@ -33,7 +34,20 @@ class Rule:
 
     `read` gets an SQL expression and the kind of its type ("text", "integer", "float", "timestamp" or "other") and
     gives SQL of the internal type. `write` is its inverse on a table of trips with internal names.
+
+    `straight` says as what the cells of a clean CSV can be read without SQL (see `rasterize.quick`): "word" (a text
+    of which there are few, see `read_word`), "text", "number" (see `read_numbers`), "time", or "" for not at all.
     """
+
+    straight: ClassVar[str] = "word"
+
+    def read_word(self, word: str) -> str | None:
+        """What `read` makes of a text."""
+        return word.strip(" ") or None
+
+    def read_numbers(self, numbers: "NDArray") -> "NDArray":
+        """What `read` makes of numbers, float64 [N]; NaN is a missing value, before and after."""
+        return numbers
 
     def read(self, expression: str, kind: str) -> str:
         """SQL of the internal value; NULL where the value is missing or makes no sense."""
@@ -75,6 +89,8 @@ class Station(Rule):
 class Number(Rule):
     """A number as it is."""
 
+    straight = "number"
+
     def read(self, expression, kind):
         """The number, NULL for anything else."""
         return f"TRY_CAST({expression} AS DOUBLE)"
@@ -89,6 +105,12 @@ class Degrees(Number):
         number = super().read(expression, kind)
         return f"CASE WHEN isfinite({number}) THEN {number} END"
 
+    def read_numbers(self, numbers):
+        """Degrees, NaN where they are not finite."""
+        import numpy as np
+
+        return np.where(np.isinf(numbers), np.nan, numbers) if np.isinf(numbers).any() else numbers
+
     def write(self, trips, name, style, rng):
         """Degrees; in the open with no more decimals than the file has, at a station exactly the station's."""
         rounded = trips[name].round(style.decimals.get(name, 15))
@@ -101,6 +123,15 @@ class Duration(Rule):
 
     unit_s: float = 1.0
     clock: bool = False
+
+    @property
+    def straight(self) -> str:
+        """As what clean cells are read."""
+        return "" if self.clock else "number"
+
+    def read_numbers(self, numbers):
+        """Seconds."""
+        return numbers * self.unit_s
 
     def read(self, expression, kind):
         """Seconds."""
@@ -118,8 +149,15 @@ class Duration(Rule):
 
 
 @dataclass(frozen=True)
-class Year(Rule):
+class Year(Number):
     """A birth year; 0 is a missing one."""
+
+    def read_numbers(self, numbers):
+        """Whole years that fit SMALLINT, NaN for others."""
+        import numpy as np
+
+        years = np.rint(numbers)
+        return np.where((years != 0) & (np.abs(years + 0.5) < 2**15), years, np.nan)
 
     def read(self, expression, kind):
         """The year as SMALLINT."""
@@ -142,6 +180,11 @@ class Gender(Rule):
             f"THEN 'female' WHEN {expression} IS NOT NULL THEN 'unknown' END"
         )
 
+    def read_word(self, word):
+        """One of unknown, male, female."""
+        codes = {"1": "male", "1.0": "male", "m": "male", "2": "female", "2.0": "female", "f": "female"}
+        return codes.get(word.lower(), word.lower() if word.lower() in ("male", "female") else "unknown")
+
     def write(self, trips, name, style, rng):
         """The file's own words; a missing gender is written as unknown."""
         values = trips[name].fillna("unknown") if name in trips else _blank(trips).fillna("unknown")
@@ -153,6 +196,11 @@ class Time(Rule):
     """A time in one column; the format is the file's, see `TimeFormat`. `half` splits it over two columns."""
 
     half: str = ""  # "date" or "time" where each has its own column
+
+    @property
+    def straight(self) -> str:
+        """As what clean cells are read."""
+        return "" if self.half else "time"
 
     def write(self, trips, name, style, rng):
         """The time in the file's format, cut down to the publisher's rounding."""
@@ -168,6 +216,8 @@ class Time(Rule):
 @dataclass(frozen=True)
 class Polyline(Rule):
     """Porto's POLYLINE: [[lng, lat], …], a fix every 15 s ↔ waypoints, flat [lat, lng, …]."""
+
+    straight = ""
 
     def read(self, expression, kind):
         """A flat list of doubles, latitude first."""
@@ -189,6 +239,8 @@ class Polyline(Rule):
 class FlatList(Rule):
     """Waypoints in our own files: a list already, or the text of one."""
 
+    straight = ""
+
     def read(self, expression, kind):
         """A flat list of doubles."""
         return f"TRY_CAST({expression} AS DOUBLE[])"
@@ -207,6 +259,11 @@ class MadeUp(Rule):
 
     form: str = "count"
     spread: int = 0  # how many different values; 0: one per trip
+
+    @property
+    def straight(self) -> str:
+        """As what clean cells are read."""
+        return "word" if self.spread else "text"
 
     def write(self, trips, name, style, rng):
         """New ids from the generator alone."""

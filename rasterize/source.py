@@ -51,6 +51,11 @@ def describe_parquet(layout: Layout, types: Mapping[str, str], values: Mapping[s
     return {"kind": "parquet", **_describe(layout, values), "types": dict(types)}
 
 
+def note_reading(name: str, times: Mapping[str, TimeFormat], columns: Mapping[str, str]) -> dict[str, Any]:
+    """What reading a file found beside its look: its name, its formats of times, and the column map it was read by."""
+    return {"file": name, "times": {name: times[name].to_json() for name in times}, "mapping": dict(columns)}
+
+
 def _describe(layout: Layout, values: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """What both kinds of files have."""
     named = {column.field: values.get(name, ()) for name, column in _known(layout)}

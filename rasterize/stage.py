@@ -1,40 +1,36 @@
-"""Staging: every row of a file into DuckDB with internal names and types, and the first reason against it."""
+"""Staging: a table of a user's file → a part with internal names and types; text that is not clean through DuckDB."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rasterize import cabs, clean
-from rasterize.clean import CleanOptions
-from rasterize.dialects import COORDINATES, FIELDS, Layout, recognise
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from rasterize import cabs
+from rasterize.dialects import FIELDS, Layout, recognise
 from rasterize.errors import InputError
+from rasterize.parts import SAMPLE_ROWS, WORD_KINDS, Part, Reading, Rows, Words, find_part, write_part
+from rasterize.quick import Unclean, read_quickly
 from rasterize.rules import FIX_STEP_S
-from rasterize.source import NULLS, describe_csv, describe_parquet
-from rasterize.times import TimeFormat, sniff_times
-from rasterize.unpack import Table, find_delimiter, split_line, unquote
+from rasterize.source import NULLS, describe_csv, describe_parquet, note_reading
+from rasterize.stations import load_station_file
+from rasterize.times import TimeFormat, sniff_column
+from rasterize.unpack import Packed, Table, split_header, unpack_table
 
 if TYPE_CHECKING:
-    import duckdb
-
     from rasterize.read import IngestOptions
 
-SAMPLE_ROWS = 2000  # rows that decide on formats
-_ALWAYS = {"trip_id", "started_at", "ended_at", "duration_s", *COORDINATES}
-_ALWAYS |= {f"{end}_station_{what}" for end in ("start", "end") for what in ("id", "name")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Staged:
-    """One file as it was staged."""
-
-    name: str
-    layout: Layout
-    source: dict[str, Any]  # its look, see `rasterize.source`
-    lost: dict[str, int]  # lines that were no rows, by reason
-
-    def fills(self, name: str) -> bool:
-        """Whether trips of this file have the internal column."""
-        return name in _ALWAYS or bool(self.layout.places(name))
+VERSION = 1  # of parts; a part of another version is made again
+READING_MEMORY = "250MB"  # for DuckDB, of which it takes a part for each file it reads
+THREADS = 2  # of DuckDB: each needs memory of its own
+BATCH_ROWS = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,26 +53,62 @@ class _Scan:
         return "integer" if type_name.endswith("INT") or type_name == "INTEGER" else "other"
 
 
-def create_table(connection: "duckdb.DuckDBPyConnection") -> None:
-    """The empty table `staged`; its rowid is the order of the rows in the files."""
-    columns = ", ".join(f"{name} {kind}" for name, kind in FIELDS.items())
-    connection.execute(f"CREATE TABLE staged (file INTEGER, {columns}, reason VARCHAR)")
-
-
-def stage_table(
-    connection: "duckdb.DuckDBPyConnection", table: Table, *, number: int, options: "IngestOptions"
-) -> Staged:
-    """Add the rows of a table to `staged` as file `number`.
-
-    With `options.stations`, DuckDB's table `station_file` gives coordinates the trips lack.
+def stage_table(packed: Packed, folder: Path, options: "IngestOptions") -> Part:
+    """The part of a table in `folder`: as it was left there by an earlier try, else made now.
 
     Raises
     ------
     InputError
-        No rows; no known dialect; times or coordinates that cannot be used.
+        No rows; no known dialect; times or coordinates that cannot be used; a damaged file.
     """
+    path = folder / f"{_fingerprint(packed, options)}.arrows"
+    if part := find_part(path):
+        return part
+    try:
+        with read_quickly(packed, options) as reading:
+            return write_part(path, reading, options.clean)
+    except Unclean:
+        pass
+    with read_carefully(packed, options) as reading:
+        return write_part(path, reading, options.clean)
+
+
+def _fingerprint(packed: Packed, options: "IngestOptions") -> str:
+    """What a part depends on: the table, as its file was last changed, and how it is read."""
+    files = [path for path in (packed.file, options.stations) if path is not None]
+    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()]
+    reading = (dict(options.columns), options.dialect, options.time_zone, options.clean)
+    told = repr((VERSION, stats, packed.member, packed.name, reading))
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+@contextmanager
+def open_engine(memory: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """DuckDB with bounded memory, and a temporary folder for unpacked files and for what does not fit in memory."""
+    with tempfile.TemporaryDirectory(prefix="pgan-trips-") as name:
+        folder = Path(name, "unpacked")
+        folder.mkdir()
+        config = {"memory_limit": memory, "threads": THREADS, "temp_directory": str(Path(name, "spilled"))}
+        with closing(duckdb.connect(config=config)) as connection:
+            yield connection, folder
+
+
+@contextmanager
+def read_carefully(packed: Packed, options: "IngestOptions") -> Iterator[Reading]:
+    """The typed rows of any table, through DuckDB; text line by line first.
+
+    With `options.stations`, DuckDB's table `station_file` gives coordinates the trips lack.
+    """
+    with open_engine(READING_MEMORY) as (connection, folder):
+        if options.stations:
+            load_station_file(connection, options.stations)
+            connection.execute("SET disabled_optimizers = 'build_side_probe_side'")  # else rows lose their order
+        yield _read_table(connection, unpack_table(packed, folder), options)
+
+
+def _read_table(connection: duckdb.DuckDBPyConnection, table: Table, options: "IngestOptions") -> Reading:
     dialect, with_stations = options.dialect, options.stations is not None
-    if cabs.is_cab_file(table):
+    if not table.parquet and cabs.is_cab_header(table.header):
         table, dialect = cabs.trips_of_cab(table), "cabspotting"
     scan = _scan_parquet(connection, table) if table.parquet else _scan_text(table)
     layout = recognise(
@@ -86,26 +118,21 @@ def stage_table(
     if not sample:
         raise InputError(f"{table.name}: a header but no rows; take the publisher's file again")
     formats = _time_formats(connection, scan, layout, sample, where=table.name, zone=options.time_zone)
-    source = _look(table, scan, layout, sample) | {"file": table.name, "mapping": dict(options.columns)}
-    source["times"] = {name: format_.to_json() for name, format_ in formats.items()}
-    before = _count_rows(connection)
-    connection.execute(
-        _insert_sql(scan, layout, formats, number=number, cleaning=options.clean, with_stations=with_stations)
+    words = {kind: Words() for kind in WORD_KINDS.values()}
+    return Reading(
+        name=table.name,
+        layout=layout,
+        source=_look(table, scan, layout, sample) | note_reading(table.name, formats, options.columns),
+        words=words,
+        batches=_rows(connection, _select_sql(scan, layout, formats, with_stations=with_stations), words),
+        lines=None if table.parquet else table.lines,
+        blank=table.blank,
+        unreadable=table.unreadable,
     )
-    read = _count_rows(connection) - before
-    _check_coordinates(connection, layout, number, where=table.name)
-    unread = 0 if table.parquet else table.lines - read
-    lost = {clean.UNREADABLE_LINE: table.unreadable + unread, clean.BLANK_LINE: table.blank}
-    return Staged(name=table.name, layout=layout, source=source, lost=lost)
-
-
-def _count_rows(connection: "duckdb.DuckDBPyConnection") -> int:
-    return connection.execute("SELECT count(*) FROM staged").fetchone()[0]
 
 
 def _scan_text(table: Table) -> _Scan:
-    delimiter = find_delimiter(table.header)
-    header = tuple(unquote(cell.strip()).strip() for cell in split_line(table.header, delimiter))
+    header, delimiter = split_header(table.header)
     columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(header)))
     sql = (
         f"read_csv({_text(str(table.path))}, auto_detect = false, header = false, delim = {_text(delimiter)}, "
@@ -114,9 +141,7 @@ def _scan_text(table: Table) -> _Scan:
     return _Scan(sql=sql.replace("\\\\N", "\\N"), header=header, types=("VARCHAR",) * len(header))
 
 
-def _scan_parquet(connection: "duckdb.DuckDBPyConnection", table: Table) -> _Scan:
-    import duckdb
-
+def _scan_parquet(connection: duckdb.DuckDBPyConnection, table: Table) -> _Scan:
     sql = f"read_parquet({_text(str(table.path))})"
     try:
         described = connection.execute(f"DESCRIBE SELECT * FROM {sql}").fetchall()
@@ -138,7 +163,7 @@ def _name(value: str) -> str:
     return '"' + value.replace('"', '""') + '"'
 
 
-def _sample(connection: "duckdb.DuckDBPyConnection", scan: _Scan) -> list[tuple[str | None, ...]]:
+def _sample(connection: duckdb.DuckDBPyConnection, scan: _Scan) -> list[tuple[str | None, ...]]:
     """The first rows, as text."""
     columns = ", ".join(f"CAST(c{place} AS VARCHAR)" for place in range(len(scan.header)))
     return connection.execute(f"SELECT {columns} FROM {scan.sql} LIMIT {SAMPLE_ROWS}").fetchall()
@@ -155,7 +180,7 @@ def _look(table: Table, scan: _Scan, layout: Layout, sample: list[tuple[str | No
 
 
 def _time_formats(
-    connection: "duckdb.DuckDBPyConnection",
+    connection: duckdb.DuckDBPyConnection,
     scan: _Scan,
     layout: Layout,
     sample: list[tuple[str | None, ...]],
@@ -169,20 +194,14 @@ def _time_formats(
         places = layout.places(name)
         if not places:
             continue
-        named = f"{where}: column {' and '.join(repr(layout.header[place]) for place in places)}"
         if scan.kind(places[0]) == "timestamp":
             offset = "Z" if scan.types[places[0]].endswith("TIME ZONE") else ""
             formats[name] = TimeFormat(order="native", offset=offset, zone=zone)
             continue
-        values = [" ".join(filter(None, (row[place] for place in places))) for row in sample]
-        values = [value for value in values if value.strip()]
-        if not values:
-            raise InputError(f"{named}: empty in the first {len(sample)} rows; trips need their times")
-        zoned = zone or layout.dialect.zone
-        formats[name] = sniff_times(values, where=named, zone=zoned)
+        formats[name] = sniff_column(layout, name, sample, where=where, zone=zone)
         if formats[name].order in ("mdy", "dmy"):
-            values += _telling_dates(connection, scan, _joined(places), formats[name].separator)
-            formats[name] = sniff_times(values, where=named, zone=zoned)
+            more = _telling_dates(connection, scan, _joined(places), formats[name].separator)
+            formats[name] = sniff_column(layout, name, sample, where=where, zone=zone, more=more)
     return formats
 
 
@@ -191,7 +210,7 @@ def _joined(places: Sequence[int]) -> str:
     return " || ' ' || ".join(f"c{place}" for place in places)
 
 
-def _telling_dates(connection: "duckdb.DuckDBPyConnection", scan: _Scan, expression: str, separator: str) -> list[str]:
+def _telling_dates(connection: duckdb.DuckDBPyConnection, scan: _Scan, expression: str, separator: str) -> list[str]:
     """Dates from anywhere in the file with a number over 12, which shows what is the day."""
     found: list[str] = []
     for part in (1, 2):
@@ -204,27 +223,14 @@ def _telling_dates(connection: "duckdb.DuckDBPyConnection", scan: _Scan, express
 # ---- the rows
 
 
-def _insert_sql(
-    scan: _Scan,
-    layout: Layout,
-    formats: Mapping[str, TimeFormat],
-    *,
-    number: int,
-    cleaning: CleanOptions,
-    with_stations: bool,
-) -> str:
-    """SQL that reads, types and judges all rows: publisher's columns → internal ones → settled times → reason."""
+def _select_sql(scan: _Scan, layout: Layout, formats: Mapping[str, TimeFormat], *, with_stations: bool) -> str:
+    """SQL that reads and types all rows: publisher's columns → internal ones, `told_s` and `blank`."""
     values = _field_expressions(scan, layout, formats)
     blank = f"coalesce({', '.join(f'CAST(c{i} AS VARCHAR)' for i in range(len(scan.header)))}) IS NULL"
     typed = ", ".join(f"{sql} AS {name}" for name, sql in values.items())
-    settled = clean.settle_times_sql(layout.dialect.step_s)
-    completed = ", ".join(_completed(name, with_stations) for name in FIELDS if name != "duration_s")
-    kept = [name for name in FIELDS if name not in ("ended_at", "duration_s")]
-    judged = ", ".join(f"{sql} AS {name}" for name, sql in settled.items())
     raw = f"SELECT {blank} AS blank, {typed} FROM {scan.sql}"
-    whole = f"SELECT blank, told_s, {completed} FROM ({raw}) AS typed {_station_joins(with_stations)}"
-    timed = f"SELECT blank, {', '.join(kept)}, {judged} FROM ({whole})"
-    return f"INSERT INTO staged SELECT {number}, {', '.join(FIELDS)}, {clean.row_reason_sql(cleaning)} FROM ({timed})"
+    completed = ", ".join(_completed(name, with_stations) for name in FIELDS if name != "duration_s")
+    return f"SELECT blank, told_s, {completed} FROM ({raw}) AS typed {_station_joins(with_stations)}"
 
 
 def _field_expressions(scan: _Scan, layout: Layout, formats: Mapping[str, TimeFormat]) -> dict[str, str]:
@@ -265,38 +271,20 @@ def _station_joins(with_stations: bool) -> str:
     )
 
 
-def _check_coordinates(connection: "duckdb.DuckDBPyConnection", layout: Layout, number: int, *, where: str) -> None:
-    """Refuse a file of which no row has coordinates, and one whose columns of latitude and longitude are swapped."""
-    counts = ", ".join(f"count({name})" for name in COORDINATES)
-    wrong = "start_lat NOT BETWEEN -60 AND 75"  # nobody shares bikes there
-    if layout.dialect.north_west:
-        wrong += " OR (start_lat < 0 AND start_lng > 0)"
-    *there, n, swapped, lat, lng = connection.execute(
-        f"SELECT {counts}, count(*), count(*) FILTER ({wrong}), any_value(start_lat), any_value(start_lng) "
-        f"FROM staged WHERE file = {number}"
-    ).fetchone()
-    for name, count in zip(COORDINATES, there, strict=True):
-        if n and not count:
-            raise InputError(f"{where}: {_missing_coordinates(layout, name, n)}")
-    if 2 * swapped > there[0]:
-        raise InputError(
-            f"{where}: latitude and longitude are swapped; {_header_of(layout, 'start_lat')} holds {lat}, "
-            f"{_header_of(layout, 'start_lng')} {lng}; swap the names in the header"
-        )
+def _rows(connection: duckdb.DuckDBPyConnection, query: str, words: Mapping[str, Words]) -> Iterator[Rows]:
+    """The result of the query as `Reading.batches`."""
+    for batch in connection.sql(query).to_arrow_reader(BATCH_ROWS):
+        rows = {name: _column(batch[name], words.get(WORD_KINDS.get(name))) for name in batch.schema.names}
+        yield rows
 
 
-def _missing_coordinates(layout: Layout, name: str, n: int) -> str:
-    if layout.places(name):
-        return (
-            f"column {_header_of(layout, name)} is empty in all {n} rows; trips without coordinates cannot be drawn; "
-            "take a version of the file that has them, or give the places of its stations with --stations FILE"
-        )
-    return (
-        f"none of its {n} rows has a station that the file of stations knows, so {name} is missing; use ids of the "
-        "same kind in both"
-    )
-
-
-def _header_of(layout: Layout, name: str) -> str:
-    places = layout.places(name)
-    return f"'{layout.header[places[0]]}'" if places else name
+def _column(values: pa.Array, words: Words | None) -> NDArray | pa.Array:
+    if words is not None:
+        return words.number(values.dictionary_encode())
+    if pa.types.is_timestamp(values.type):
+        return values.to_numpy(zero_copy_only=False).view(np.int64)
+    if pa.types.is_boolean(values.type):
+        return values.to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(values.type) or pa.types.is_integer(values.type):
+        return values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return values

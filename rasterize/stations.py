@@ -3,24 +3,30 @@
 import csv
 import gzip
 import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import duckdb
+import geopandas as gpd
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
-from rasterize.clean import Box
+from rasterize.crowd import Crowd
 from rasterize.dialects import normalise
 from rasterize.errors import InputError
 from rasterize.files import write_atomically
 from rasterize.frame import METRES_PER_DEGREE, Frame
+from rasterize.parts import End
 from rasterize.rules import CELL_PREFIX
 
-if TYPE_CHECKING:
-    import duckdb
-    import pandas as pd
-
-_ENDS = ("start", "end")
+BATCH_ROWS = 65_536
+_CELL_ROW = 1 << 32  # a cell's row and column in one number
+_OPEN_ENDS = pa.schema([("lat", pa.float64()), ("lng", pa.float64()), ("n", pa.int64()), ("station", pa.int64())])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,148 +44,171 @@ class PlaceOptions:
             raise InputError("snap_m must not be negative; cell_px, height and width must be at least 1")
 
 
-def settle_stations(connection: "duckdb.DuckDBPyConnection") -> None:
-    """Make the table `stations` (id, name, lat, lng, uses) from the docked ends of the accepted rows of `judged`.
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Stations and cells that are no one-offs, and which of them each end of a trip belongs to."""
+
+    frame: Frame
+    table: pd.DataFrame  # id, name, lat, lng; the stations first
+    of_station: NDArray  # the place of each station of the crowd, int64, -1 for a one-off; one -1 more
+    of_open: Callable[[NDArray, NDArray], NDArray]  # points without a station → places, -1 for none
+
+    def find(self, end: End) -> NDArray:
+        """The place of each of the different ends, int64 [E]; -1 for a one-off and where coordinates are missing."""
+        places = self.of_station.take(end.station)
+        is_open = (end.station < 0) & np.isfinite(end.lat + end.lng)
+        if is_open.any():
+            places[is_open] = self.of_open(end.lat[is_open], end.lng[is_open])
+        return places
+
+
+def find_places(connection: duckdb.DuckDBPyConnection, crowd: Crowd, options: PlaceOptions) -> Places:
+    """The places of a crowd that was judged.
+
+    An end without a station belongs to the nearest one within `snap_m`, else to a cell of the frame.
+    """
+    stations = settle_stations(connection, crowd.words)
+    nearest = _nearest_station(stations["lat"].to_numpy(), stations["lng"].to_numpy(), options.snap_m)
+    _list_open_ends(connection, crowd, nearest)
+    is_used = _count_uses(connection, stations) >= options.min_uses
+    used = stations[is_used]
+    place_of = np.append(np.where(is_used, np.cumsum(is_used) - 1, -1), -1)
+    of_station = np.full(len(crowd.words["station_id"]) + 1, -1)
+    of_station[used["station"]] = np.arange(len(used))
+    frame = _frame_around(connection, crowd, used, options)
+    cells = _count_cells(connection, frame, options)
+
+    def of_open(lat: NDArray, lng: NDArray) -> NDArray:
+        station, cell = nearest(lat, lng), _cells_of(lat, lng, frame, options)
+        place = np.searchsorted(cells, cell)
+        in_cell = np.where(np.append(cells, -1)[place] == cell, len(used) + place, -1)
+        return np.where(station >= 0, place_of[station], in_cell)
+
+    table = pd.concat([used[["id", "name", "lat", "lng"]], _describe_cells(cells, frame, options)], ignore_index=True)
+    return Places(frame=frame, table=table, of_station=of_station, of_open=of_open)
+
+
+def settle_stations(connection: duckdb.DuckDBPyConnection, words: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """The stations (station, id, name, lat, lng, uses) in order of id, from the table `points`, see `Crowd.judge`.
 
     The name is the most frequent one; the coordinates are the most frequent ones of the most frequent spot of about
     ten metres, so that neither a moved station nor coordinates that differ with every trip pull them aside.
     """
-    ends = " UNION ALL ".join(
-        f"SELECT {end}_station_id AS id, {end}_station_name AS name, {end}_lat AS lat, {end}_lng AS lng "
-        f"FROM judged WHERE reason IS NULL AND {end}_station_id IS NOT NULL"
-        for end in _ENDS
-    )
-    connection.execute(f"""
-        CREATE TABLE stations AS
-        WITH points AS MATERIALIZED (SELECT id, name, lat, lng, count(*) AS n FROM ({ends}) GROUP BY ALL),
-        spots AS (SELECT id, lat, lng, sum(n) AS n FROM points GROUP BY ALL),
-        ranked AS (SELECT *, sum(n) OVER (PARTITION BY id, round(lat, 4), round(lng, 4)) AS near FROM spots),
-        best AS (SELECT id, lat, lng FROM ranked
-                 QUALIFY row_number() OVER (PARTITION BY id ORDER BY near DESC, n DESC, lat, lng) = 1),
-        names AS (SELECT id, name FROM points GROUP BY id, name
-                  QUALIFY row_number() OVER (PARTITION BY id ORDER BY (name IS NULL), sum(n) DESC, name) = 1),
-        used AS (SELECT id, CAST(sum(n) AS BIGINT) AS uses FROM points GROUP BY id)
-        SELECT id, coalesce(name, id) AS name, lat, lng, uses
-        FROM best JOIN names USING (id) JOIN used USING (id) ORDER BY id""")
+    for kind, column in (("station_id", "station"), ("station_name", "name")):
+        numbered = pa.table({column: np.arange(len(words[kind])), "text": pa.array(words[kind], pa.string())})
+        connection.register(f"text_of_{column}", numbered)
+    return connection.execute("""
+        WITH spots AS (SELECT station, lat, lng, sum(n) AS n FROM points GROUP BY ALL),
+        ranked AS (SELECT *, sum(n) OVER (PARTITION BY station, round(lat, 4), round(lng, 4)) AS near FROM spots),
+        best AS (SELECT station, lat, lng FROM ranked
+                 QUALIFY row_number() OVER (PARTITION BY station ORDER BY near DESC, n DESC, lat, lng) = 1),
+        called AS (SELECT station, name, sum(n) AS n FROM points GROUP BY ALL),
+        named AS (SELECT station, text AS name FROM called LEFT JOIN text_of_name USING (name)
+                  QUALIFY row_number() OVER (PARTITION BY station ORDER BY (text IS NULL), n DESC, text) = 1),
+        used AS (SELECT station, CAST(sum(n) AS BIGINT) AS uses FROM points GROUP BY station)
+        SELECT station, text AS id, coalesce(name, text) AS name, lat, lng, uses
+        FROM best JOIN named USING (station) JOIN used USING (station) JOIN text_of_station USING (station)
+        ORDER BY station""").df()
 
 
-def locate_ends(connection: "duckdb.DuckDBPyConnection", box: Box, options: PlaceOptions) -> Frame:
-    """Give every end of the accepted rows of `judged` its place; make the tables `places` and `open_ends`.
+def _nearest_station(
+    station_lat: NDArray, station_lng: NDArray, snap_m: float
+) -> Callable[[NDArray, NDArray], NDArray]:
+    """A function from points to the numbers of the nearest stations, -1 beyond `snap_m` metres."""
+    if len(station_lat) == 0:
+        return lambda lat, lng: np.full(len(lat), -1)
+    scale = np.array([METRES_PER_DEGREE, METRES_PER_DEGREE * np.cos(np.radians(station_lat.mean()))])
+    tree = cKDTree(np.stack([station_lat, station_lng], axis=1) * scale)
 
-    `places` (id, name, lat, lng, uses) holds stations and cells that are no one-offs; `open_ends` (seq, side, place)
-    the ends without a station: each belongs to the nearest station within `snap_m`, else to a cell of the frame.
-    """
-    settle_stations(connection)
-    _snap_open_ends(connection, options.snap_m)
-    connection.execute(f"""
-        CREATE TABLE places AS
-        SELECT id, name, lat, lng, uses + snapped AS uses FROM
-        (SELECT s.*, coalesce(o.n, 0) AS snapped FROM stations s LEFT JOIN
-         (SELECT place, count(*) AS n FROM open_ends WHERE place IS NOT NULL GROUP BY place) o ON o.place = s.id)
-        WHERE uses + snapped >= {options.min_uses} ORDER BY id""")
-    frame = _frame_around(connection, box, options)
-    _add_cells(connection, frame, options)
-    return frame
-
-
-def _snap_open_ends(connection: "duckdb.DuckDBPyConnection", snap_m: float) -> None:
-    """Make `open_ends` (seq, side, lat, lng, place): all ends without a station; `place` NULL where none is near."""
-    ends = " UNION ALL ".join(
-        f"SELECT seq, '{end}' AS side, {end}_lat AS lat, {end}_lng AS lng "
-        f"FROM judged WHERE reason IS NULL AND {end}_station_id IS NULL"
-        for end in _ENDS
-    )
-    stations = connection.execute("SELECT id, lat, lng FROM stations ORDER BY id").df()
-    nearest = _nearest_station(stations, snap_m)
-    connection.create_function(
-        "nearest_station", nearest, ["DOUBLE", "DOUBLE"], "VARCHAR", type="arrow", null_handling="special"
-    )
-    connection.execute(f"CREATE TABLE open_ends AS SELECT *, nearest_station(lat, lng) AS place FROM ({ends})")
-    connection.remove_function("nearest_station")
-
-
-def _nearest_station(stations: "pd.DataFrame", snap_m: float) -> Any:
-    """A function from columns of lat and lng to a column of station ids, null beyond `snap_m` metres."""
-    import pyarrow as pa
-    from scipy.spatial import cKDTree
-
-    squeeze = np.cos(np.radians(stations["lat"].mean())) if len(stations) else 1.0
-    scale = np.array([METRES_PER_DEGREE, METRES_PER_DEGREE * squeeze])
-    tree = cKDTree(stations[["lat", "lng"]].to_numpy() * scale) if len(stations) else None
-    ids = np.array([*stations["id"], None], dtype=object)
-
-    def nearest(lat, lng):  # Arrow columns; DuckDB evaluates annotations, so there are none
-        if tree is None:
-            return pa.nulls(len(lat), pa.string())
-        points = np.stack([lat.to_numpy(), lng.to_numpy()], axis=1) * scale
-        _, places = tree.query(points, distance_upper_bound=snap_m)  # too far: the index past the last station
-        return pa.array(ids[places], pa.string())
+    def nearest(lat: NDArray, lng: NDArray) -> NDArray:
+        _, number = tree.query(np.stack([lat, lng], axis=1) * scale, distance_upper_bound=snap_m)
+        return np.where(number < len(station_lat), number, -1)
 
     return nearest
 
 
-def _frame_around(connection: "duckdb.DuckDBPyConnection", box: Box, options: PlaceOptions) -> Frame:
+def _list_open_ends(
+    connection: duckdb.DuckDBPyConnection, crowd: Crowd, nearest: Callable[[NDArray, NDArray], NDArray]
+) -> None:
+    """Make the table `open_ends` (lat, lng, n, station) of the trips' ends without a station; -1 is near none."""
+
+    def found() -> Iterator[pa.RecordBatch]:
+        for lat, lng, counts in crowd.open_ends():
+            yield pa.record_batch([lat, lng, counts, nearest(lat, lng)], schema=_OPEN_ENDS)
+
+    connection.register("found", pa.RecordBatchReader.from_batches(_OPEN_ENDS, found()))
+    connection.execute("CREATE TABLE open_ends AS SELECT * FROM found")
+    connection.unregister("found")
+
+
+def _count_uses(connection: duckdb.DuckDBPyConnection, stations: pd.DataFrame) -> NDArray:
+    """How many ends belong to each station, those in the open nearby included, int64 [S]."""
+    open_ends = connection.execute("SELECT station, sum(n) FROM open_ends WHERE station >= 0 GROUP BY ALL").fetchall()
+    uses = stations["uses"].to_numpy().copy()
+    for number, count in open_ends:
+        uses[number] += count
+    return uses
+
+
+def _frame_around(
+    connection: duckdb.DuckDBPyConnection, crowd: Crowd, stations: pd.DataFrame, options: PlaceOptions
+) -> Frame:
     """The frame of all stations, ends in the open, and waypoints inside the area."""
-    stations = connection.execute("SELECT lat, lng FROM places").fetchnumpy()
-    lat, lng = list(stations["lat"]), list(stations["lng"])
-    queries = ["SELECT lat, lng FROM open_ends"]
-    if connection.execute("SELECT count(waypoints) FROM judged WHERE reason IS NULL").fetchone()[0]:
-        fixes = "SELECT waypoints, unnest(range(1, len(waypoints), 2)) AS i FROM judged WHERE reason IS NULL"
-        points = f"SELECT waypoints[i] AS lat, waypoints[i + 1] AS lng FROM ({fixes})"
-        queries.append(f"SELECT * FROM ({points}) WHERE {box.holds('lat', 'lng')}")
-    for query in queries:
-        bounds = connection.execute(f"SELECT min(lat), max(lat), min(lng), max(lng) FROM ({query})").fetchone()
-        if bounds[0] is not None:
-            lat += bounds[:2]
-            lng += bounds[2:]
-    if not lat:
+    points = [stations[["lat", "lng"]].to_numpy()]
+    (corners,) = connection.execute("SELECT min(lat), min(lng), max(lat), max(lng) FROM open_ends").fetchall()
+    if corners[0] is not None:
+        points.append(np.reshape(corners, (2, 2)))
+    for path in crowd.waypoints():
+        points.append(np.stack([path.min(axis=0), path.max(axis=0)]))
+    lat, lng = np.concatenate(points).T
+    if len(lat) == 0:
         raise InputError("no station is used often enough: all trips touch one-off places; give more trips")
     return Frame.around(lat, lng, height=options.height, width=options.width)
 
 
-def _add_cells(connection: "duckdb.DuckDBPyConnection", frame: Frame, options: PlaceOptions) -> None:
-    """Fill the open places of `open_ends` with cells of the frame, and add the cells to `places`."""
+def _count_cells(connection: duckdb.DuckDBPyConnection, frame: Frame, options: PlaceOptions) -> NDArray:
+    """The cells that enough open ends near no station lie in, see `_cells_of`, int64 in ascending order."""
+    cells, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for batch in connection.sql("SELECT lat, lng, n FROM open_ends WHERE station < 0").to_arrow_reader(BATCH_ROWS):
+        lat, lng, n = (batch[name].to_numpy() for name in ("lat", "lng", "n"))
+        found, place = np.unique(_cells_of(lat, lng, frame, options), return_inverse=True)
+        cells.append(found)
+        counts.append(np.bincount(place, n, len(found)))
+    found, place = np.unique(np.concatenate(cells), return_inverse=True)
+    return found[np.bincount(place, np.concatenate(counts), len(found)) >= options.min_uses]
+
+
+def _cells_of(lat: NDArray, lng: NDArray, frame: Frame, options: PlaceOptions) -> NDArray:
+    """The cell of the frame that each point lies in, its row and column in one number, int64 [N]."""
     rows_per_degree = frame.height / (frame.north - frame.south) / options.cell_px
     cols_per_degree = frame.width / (frame.east - frame.west) / options.cell_px
-    row = f"CAST(floor(({frame.north!r} - lat) * {rows_per_degree!r}) AS INTEGER)"
-    col = f"CAST(floor((lng - {frame.west!r}) * {cols_per_degree!r}) AS INTEGER)"
-    connection.execute(f"UPDATE open_ends SET place = '{CELL_PREFIX}' || {row} || ':' || {col} WHERE place IS NULL")
-    cells = connection.execute(
-        f"SELECT place, count(*) AS uses FROM open_ends WHERE place LIKE '{CELL_PREFIX}%' GROUP BY place "
-        f"HAVING uses >= {options.min_uses} ORDER BY place"
-    ).fetchall()
-    rows = []
-    for place, uses in cells:
-        row, col = map(int, place.removeprefix(CELL_PREFIX).split(":"))
-        lat, lng = frame.to_degrees((col + 0.5) * options.cell_px, (row + 0.5) * options.cell_px)
-        rows.append((place, f"cell {row},{col}", float(lat), float(lng), uses))
-    if rows:
-        connection.executemany("INSERT INTO places VALUES (?, ?, ?, ?, ?)", rows)
+    row = np.floor((frame.north - lat) * rows_per_degree).astype(np.int64)
+    return row * _CELL_ROW + np.floor((lng - frame.west) * cols_per_degree).astype(np.int64)
 
 
-def write_stations(connection: "duckdb.DuckDBPyConnection", path: Path) -> int:
-    """Write GeoParquet of all places of the table `kept`, with their starts and ends; gives how many."""
-    import geopandas
+def _describe_cells(cells: NDArray, frame: Frame, options: PlaceOptions) -> pd.DataFrame:
+    """Cells as places: id, name, and the coordinates of their middles."""
+    rows, cols = cells // _CELL_ROW, cells % _CELL_ROW
+    lat, lng = frame.to_degrees((cols + 0.5) * options.cell_px, (rows + 0.5) * options.cell_px)
+    ids = [f"{CELL_PREFIX}{row}:{col}" for row, col in zip(rows, cols, strict=True)]
+    names = [f"cell {row},{col}" for row, col in zip(rows, cols, strict=True)]
+    return pd.DataFrame({"id": ids, "name": names, "lat": lat, "lng": lng})
 
-    counts = " UNION ALL ".join(
-        f"SELECT {end}_station_id AS id, {int(end == 'start')} AS starts, {int(end == 'end')} AS ends FROM kept"
-        for end in _ENDS
-    )
-    table = connection.execute(f"""
-        SELECT id AS station_id, name, lat, lng, CAST(starts AS BIGINT) AS starts, CAST(ends AS BIGINT) AS ends
-        FROM (SELECT id, sum(starts) AS starts, sum(ends) AS ends FROM ({counts}) GROUP BY id)
-        JOIN places USING (id) ORDER BY id""").df()
-    table["uses"] = table["starts"] + table["ends"]
-    points = geopandas.points_from_xy(table.pop("lng"), table.pop("lat"))
+
+def write_stations(path: Path, places: Places, starts: NDArray, ends: NDArray) -> int:
+    """Write GeoParquet of the places that are used, with their starts and ends, in order of id; gives how many."""
+    table = places.table.rename(columns={"id": "station_id"}).assign(starts=starts, ends=ends, uses=starts + ends)
+    table = table[table["uses"] > 0].sort_values("station_id", ignore_index=True)
+    points = gpd.points_from_xy(table.pop("lng"), table.pop("lat"))
     with write_atomically(path) as temporary:
-        geopandas.GeoDataFrame(table, geometry=points, crs="EPSG:4326").to_parquet(temporary)
+        gpd.GeoDataFrame(table, geometry=points, crs="EPSG:4326").to_parquet(temporary)
     return len(table)
 
 
 # ---- coordinates that live apart
 
 
-def load_station_file(connection: "duckdb.DuckDBPyConnection", path: Path) -> None:
+def load_station_file(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Make the table `station_file` (key, name, lat, lng) from GBFS station_information, GeoJSON or CSV.
 
     A station is found by its id and by its short name, since trips may use either.

@@ -10,6 +10,8 @@ from rasterize.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rasterize.dialects import Layout
+
 _CLOCK = r"(?P<hour>\d{1,2}):\d\d(?P<second>:\d\d(?P<fraction>[.,]\d+)?)?(?P<half> ?[AaPp][Mm])?"
 _OFFSET = r"(?P<offset> ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?"
 _YEAR_FIRST = re.compile(
@@ -51,6 +53,11 @@ class TimeFormat:
     def to_json(self) -> dict[str, Any]:
         """The format as a JSON object."""
         return asdict(self)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the column holds ISO dates and times without an offset, which any library reads alike."""
+        return self.order == "ymd" and self.separator == "-" and not self.half and not self.offset
 
     def read(self, expression: str) -> str:
         """SQL that turns `expression` into a TIMESTAMP of the wall clock; NULL where it does not fit the format."""
@@ -126,6 +133,28 @@ def _fixed_zone(offset: str) -> str:
     """The zone pandas knows for an offset as files write it."""
     digits = re.sub(r"[^0-9+-]", "", offset)
     return f"{digits[:3]}:{digits[3:] or '00'}" if digits else "UTC"
+
+
+def sniff_column(
+    layout: "Layout",
+    name: str,
+    rows: Sequence[Sequence[str | None]],
+    *,
+    where: str,
+    zone: str | None,
+    more: Sequence[str] = (),
+) -> TimeFormat:
+    """The format of the internal column `name`, from rows of a file and `more` values; see `sniff_times`.
+
+    `where` is the file; `zone` overrides the dialect's.
+    """
+    places = layout.places(name)
+    named = f"{where}: column {' and '.join(repr(layout.header[place]) for place in places)}"
+    values = [" ".join(filter(None, (row[place] for place in places))) for row in rows]
+    values = [value for value in values if value.strip()]
+    if not values:
+        raise InputError(f"{named}: empty in the first {len(rows)} rows; trips need their times")
+    return sniff_times([*values, *more], where=named, zone=zone or layout.dialect.zone)
 
 
 def sniff_times(values: Sequence[str], *, where: str, zone: str | None = None) -> TimeFormat:

@@ -1,4 +1,4 @@
-"""Trip files of any packing → plain text on disk, line by line checked, or Parquet as it is; bombs are refused."""
+"""Trip files of any packing → a stream of text, or plain text on disk with every line checked; bombs are refused."""
 
 import gzip
 import re
@@ -6,10 +6,12 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+import numpy as np
 
 from rasterize.errors import InputError
 
@@ -42,6 +44,20 @@ class Table:
     unreadable: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """One table of trips as the user has it: a file, or a member of a zip."""
+
+    name: str  # the user's file, and the member where a zip has several
+    file: Path
+    member: int | None = None  # its place in the zip
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether the file holds no text."""
+        return self.file.name.lower().endswith(".parquet")
+
+
 def find_files(paths: Sequence[str | Path]) -> list[Path]:
     """Files, globs and folders → the files of trips in them, in order of name, each once.
 
@@ -72,25 +88,77 @@ def _is_trip_file(path: Path) -> bool:
     return path.is_file() and not path.name.startswith(".") and path.name.lower().endswith(SUFFIXES)
 
 
-def unpack(file: Path, folder: Path) -> Iterator[Table]:
-    """The tables of one file, one after the other; text goes to `folder`, which the caller removes.
+def find_tables(file: Path) -> list[Packed]:
+    """The tables of one file: itself, or the CSVs in a zip.
 
     Raises
     ------
     InputError
-        The file is empty, has only a header, is cut off or damaged, or unpacks to more than the limits.
+        The file is empty; a zip is damaged, holds no CSV, or says that it unpacks to more than the limits.
     """
     if file.stat().st_size == 0:
         raise InputError(f"{file}: the file is empty; download it again")
-    with _as_input_error(file):
-        if file.name.lower().endswith(".parquet"):
-            yield Table(name=file.name, path=file, parquet=True)
-        elif file.name.lower().endswith(".zip"):
-            yield from _unpack_zip(file, folder)
+    if not file.name.lower().endswith(".zip"):
+        return [Packed(name=file.name, file=file)]
+    with _as_input_error(file), zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+    if len(members) > MAX_MEMBERS:
+        raise InputError(f"{file}: {len(members)} members, more than {MAX_MEMBERS}; unpack it yourself")
+    wanted = [place for place, member in enumerate(members) if _is_inner_csv(member.filename)]
+    if not wanted:
+        raise InputError(f"{file}: no CSV in it; it holds {', '.join(m.filename for m in members[:5]) or 'nothing'}")
+    if sum(members[place].file_size for place in wanted) > _most_bytes(file):  # zipfile never gives more than this
+        raise _bomb(file)
+    names = [file.name if len(wanted) == 1 else f"{file.name}:{members[place].filename}" for place in wanted]
+    return [Packed(name=name, file=file, member=place) for name, place in zip(names, wanted, strict=True)]
+
+
+def _is_inner_csv(name: str) -> bool:
+    parts = name.split("/")
+    return name.lower().endswith((".csv", ".txt")) and "__MACOSX" not in parts and not parts[-1].startswith(".")
+
+
+@contextmanager
+def open_text(packed: Packed) -> Iterator["Unpacked"]:
+    """The text of a table as a stream of bytes; a damaged file and a bomb raise `InputError` where it is read."""
+    file, is_gzip = packed.file, packed.file.name.lower().endswith(".gz")
+    with ExitStack() as opened:
+        if packed.member is not None:
+            with _as_input_error(file):
+                archive = opened.enter_context(zipfile.ZipFile(file))
+                stream = opened.enter_context(archive.open(archive.infolist()[packed.member]))
         else:
-            packed = file.name.lower().endswith(".gz")
-            with gzip.open(file, "rb") if packed else file.open("rb") as stream:
-                yield _copy_text(_Budget(file, packed=packed).chunks(stream), file.name, folder)
+            stream = opened.enter_context((gzip.open if is_gzip else open)(file, "rb"))
+        yield Unpacked(file, stream, is_packed=is_gzip or packed.member is not None)
+
+
+class Unpacked:
+    """A stream that stops at what one file may unpack to, whatever the file says of its own size."""
+
+    def __init__(self, file: Path, stream: IO[bytes], *, is_packed: bool) -> None:
+        self._file, self._stream = file, stream
+        self._left = _most_bytes(file) if is_packed else None
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`; none at the end."""
+        with _as_input_error(self._file):
+            chunk = self._stream.read(size)
+        if self._left is not None:
+            self._left -= len(chunk)
+            if self._left < 0:
+                raise _bomb(self._file)
+        return chunk
+
+
+def _most_bytes(file: Path) -> int:
+    return min(MAX_BYTES, max(MAX_RATIO * file.stat().st_size, FREE_BYTES))
+
+
+def _bomb(file: Path) -> InputError:
+    return InputError(
+        f"{file}: unpacks to more than {_most_bytes(file):,} bytes ({MAX_RATIO} times its size, or 20 GB); that looks "
+        "like a zip bomb; if you trust it, unpack it yourself"
+    )
 
 
 @contextmanager
@@ -104,56 +172,33 @@ def _as_input_error(file: Path) -> Iterator[None]:
         raise InputError(f"{file}: cannot be unpacked ({error}); unpack it yourself and give the CSV") from None
 
 
-def _unpack_zip(file: Path, folder: Path) -> Iterator[Table]:
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-        if len(members) > MAX_MEMBERS:
-            raise InputError(f"{file}: {len(members)} members, more than {MAX_MEMBERS}; unpack it yourself")
-        wanted = [member for member in members if _is_inner_csv(member.filename)]
-        if not wanted:
-            raise InputError(
-                f"{file}: no CSV in it; it holds {', '.join(m.filename for m in members[:5]) or 'nothing'}"
-            )
-        budget = _Budget(file, packed=True)
-        for member in wanted:
-            name = file.name if len(wanted) == 1 else f"{file.name}:{member.filename}"
-            with archive.open(member) as stream:
-                yield _copy_text(budget.chunks(stream), name, folder)
+# ---- the careful way: line by line
 
 
-def _is_inner_csv(name: str) -> bool:
-    parts = name.split("/")
-    return name.lower().endswith((".csv", ".txt")) and "__MACOSX" not in parts and not parts[-1].startswith(".")
+def unpack(file: Path, folder: Path) -> Iterator[Table]:
+    """The tables of one file, one after the other; text goes to `folder`, which the caller removes.
+
+    Raises
+    ------
+    InputError
+        The file is empty, has only a header, is cut off or damaged, or unpacks to more than the limits.
+    """
+    for packed in find_tables(file):
+        yield unpack_table(packed, folder)
 
 
-class _Budget:
-    """Counts what comes out of one packed file; what a zip says of its own sizes is not believed."""
-
-    def __init__(self, file: Path, *, packed: bool) -> None:
-        self.file = file
-        self.used = 0
-        ratio_bytes = max(MAX_RATIO * file.stat().st_size, FREE_BYTES)
-        self.limit = min(MAX_BYTES, ratio_bytes) if packed else None
-
-    def chunks(self, stream: IO[bytes]) -> Iterator[bytes]:
-        """The stream in pieces, as long as the budget lasts."""
-        while chunk := stream.read(CHUNK_BYTES):
-            self.used += len(chunk)
-            if self.limit is not None and self.used > self.limit:
-                raise InputError(
-                    f"{self.file}: unpacks to more than {self.limit:,} bytes ({MAX_RATIO} times its size, or 20 GB); "
-                    "that looks like a zip bomb; if you trust it, unpack it yourself"
-                )
-            yield chunk
+def unpack_table(packed: Packed, folder: Path) -> Table:
+    """One table, line by line checked; text goes to `folder`, Parquet stays where it is."""
+    if packed.is_parquet:
+        return Table(name=packed.name, path=packed.file, parquet=True)
+    with open_text(packed) as stream:
+        return _copy_text(iter(lambda: stream.read(CHUNK_BYTES), b""), packed.name, folder)
 
 
 def _copy_text(chunks: Iterator[bytes], name: str, folder: Path) -> Table:
     """Write checked lines to a file in `folder` and describe them."""
     pieces = _whole_lines(chunks)
-    first = next(pieces, b"").removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
-    crlf = b"\r\n" in first
-    header, _, rest = first.partition(b"\n")
-    text = _readable(header).strip()
+    text, crlf, rest = cut_header(next(pieces, b""))
     if not text:
         raise InputError(f"{name}: the file is empty; download it again")
     delimiter = find_delimiter(text).encode()
@@ -166,6 +211,13 @@ def _copy_text(chunks: Iterator[bytes], name: str, folder: Path) -> Table:
             out.write(checked)
     lines = tuple(sample.splitlines()[:SAMPLE_LINES])
     return Table(name=name, path=Path(out.name), header=text, crlf=crlf, sample=lines, **counts)
+
+
+def cut_header(text: bytes) -> tuple[str, bool, bytes]:
+    """The first line of a text, whether its lines end as Windows ends them, and the rest of the text."""
+    text = text.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+    header, _, rest = text.partition(b"\n")
+    return _readable(header).strip(), b"\r\n" in text, rest
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -191,15 +243,15 @@ def _check_lines(piece: bytes, counts: dict[str, int], delimiter: bytes) -> byte
     """The piece without blank lines and lines whose quotes go wrong, in UTF-8; adds to `counts`.
 
     One line is one row: no publisher writes line breaks inside a value, and a quote left open would swallow the rest
-    of the file, one that closes too early the next line.
+    of the file, one that closes too early the next line. A carriage return within a line makes it unreadable too.
     """
     piece = piece.replace(b"\r\n", b"\n")
-    if b"\n\n" in piece or piece.startswith(b"\n") or _has_odd_quotes(piece, delimiter):
+    if b"\n\n" in piece or piece.startswith(b"\n") or b"\r" in piece or _has_odd_quotes(piece, delimiter):
         lines = piece.split(b"\n")[:-1]
         full = [line for line in lines if line]
-        cell = rb'(?:"(?:[^"]|"")*"|[^"%s]*)' % delimiter
+        cell = rb'(?:"(?:[^"\r]|"")*"|[^"\r%s]*)' % delimiter
         sound = re.compile(rb"%s(?:%s%s)*" % (cell, delimiter, cell))
-        good = [line for line in full if b'"' not in line or sound.fullmatch(line)]
+        good = [line for line in full if (b'"' not in line and b"\r" not in line) or sound.fullmatch(line)]
         counts["blank"] += len(lines) - len(full)
         counts["unreadable"] += len(full) - len(good)
         piece = b"".join(line + b"\n" for line in good)
@@ -208,12 +260,18 @@ def _check_lines(piece: bytes, counts: dict[str, int], delimiter: bytes) -> byte
 
 
 def _has_odd_quotes(piece: bytes, delimiter: bytes) -> bool:
-    """Whether quotes may stand elsewhere than at both ends of cells; a quick look that may raise a false alarm."""
-    if b'"' not in piece:
+    """Whether quotes may stand elsewhere than at both ends of cells; a quick look that may raise a false alarm.
+
+    The piece ends with a line's end.
+    """
+    text = np.frombuffer(piece, np.uint8)
+    quotes = np.flatnonzero(text == ord('"'))
+    if len(quotes) == 0:
         return False
-    opening = piece.count(delimiter + b'"') + piece.count(b'\n"') + piece.startswith(b'"')
-    closing = piece.count(b'"' + delimiter) + piece.count(b'"\n')
-    return opening + closing != piece.count(b'"') or any(line.count(b'"') & 1 for line in piece.split(b"\n"))
+    borders = [*delimiter, ord("\n")]
+    opening, closing = np.isin(text[quotes - 1], borders), np.isin(text[quotes + 1], borders)
+    before_line_end = np.searchsorted(quotes, np.flatnonzero(text == ord("\n")))
+    return int(opening.sum() + closing.sum()) != len(quotes) or bool((before_line_end % 2).any())
 
 
 def _readable(data: bytes) -> str:
@@ -245,6 +303,12 @@ def unquote(cell: str) -> str:
     if len(cell) > 1 and cell[0] == cell[-1] == '"':
         return cell[1:-1].replace('""', '"')
     return cell
+
+
+def split_header(header: str) -> tuple[tuple[str, ...], str]:
+    """The names of the columns, and what separates them."""
+    delimiter = find_delimiter(header)
+    return tuple(unquote(cell.strip()).strip() for cell in split_line(header, delimiter)), delimiter
 
 
 def find_delimiter(header: str) -> str:

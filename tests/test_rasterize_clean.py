@@ -1,6 +1,5 @@
 """Cleaning: each rule rejects what it names, the first one counts, and the area is robust."""
 
-import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trip_files import citibike, write_text
 
-from rasterize.clean import CleanOptions, find_box, weighted_quantiles
+from rasterize.clean import CleanOptions, count_bins, find_box, weighted_quantiles
 from rasterize.errors import InputError
 from rasterize.read import IngestOptions, ingest, read_trips
 
@@ -77,11 +76,8 @@ def test_the_told_duration_is_trusted(start, stop, told, end, seconds, tmp_path)
 
 
 def box_of(points: np.ndarray, options: CleanOptions):
-    table = pd.DataFrame({"start_lat": points[:, 0], "start_lng": points[:, 1]})
-    table["end_lat"], table["end_lng"], table["reason"] = table["start_lat"], table["start_lng"], None
-    with duckdb.connect() as connection:
-        connection.register("trips", table)
-        return find_box(connection, "trips", options)
+    once = np.ones(len(points), np.int64)
+    return find_box(*(count_bins(degrees, once) for degrees in points.T), options)
 
 
 @settings(max_examples=30, deadline=None)
