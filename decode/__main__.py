@@ -10,6 +10,12 @@ from rasterize.errors import InputError, exit_on_input_error
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, invoke_without_command=True)
 
 Seed = Annotated[int, typer.Option(help="Of everything drawn by chance.")]
+Routes = Annotated[
+    Path | None,
+    typer.Option(
+        help="Known routes, for strokes that bend: lines (GeoParquet, GeoJSON) or a table of trips (Parquet)."
+    ),
+]
 
 
 @app.callback()
@@ -71,20 +77,37 @@ def roundtrip_command(
     trips_per_image: Annotated[int, typer.Option("--trips-per-image", "-k")] = 16,
     count: Annotated[int, typer.Option("--trips", help="How many random trips to draw.")] = 20_000,
     mode: Annotated[str, typer.Option(help="abod or grey.")] = "abod",
+    noise: Annotated[
+        str, typer.Option(help="none, mild or medium: how a generator would spoil the images; the decoder is not told.")
+    ] = "none",
+    lost: Annotated[float, typer.Option(help="Share of end blobs to leave out.")] = 0.0,
+    routes: Routes = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     seed: Seed = 0,
 ) -> None:
     """Test the codec without a GAN: trips → images → trips, precision and recall of directed pairs of places."""
+    from dataclasses import replace
     from json import dumps
 
+    from decode.degradation import DEGRADATIONS
     from decode.roundtrip import roundtrip_files
     from rasterize.__main__ import parse_resolution
 
     if count < 1:
         raise InputError(f"--trips {count}: give at least 1")
-    height, width = parse_resolution(resolution)
+    if noise not in DEGRADATIONS:
+        raise InputError(f"--noise {noise}: give one of {', '.join(DEGRADATIONS)}")
+    if not 0 <= lost < 1:
+        raise InputError(f"--lost {lost}: give a share from 0 to less than 1")
     figures = roundtrip_files(
-        trips, shape=(height, width), trips=count, trips_per_image=trips_per_image, mode=mode, seed=seed
+        trips,
+        shape=parse_resolution(resolution),
+        trips=count,
+        trips_per_image=trips_per_image,
+        mode=mode,
+        degradation=replace(DEGRADATIONS[noise], lost=lost),
+        routes=routes,
+        seed=seed,
     )
     typer.echo(dumps(figures, indent=1) if json else "\n".join(f"{name:24}{value}" for name, value in figures.items()))
 

@@ -6,7 +6,7 @@ Colours are placeholders while matplotlib draws and CSS variables afterwards, so
 import base64
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import ceil
@@ -202,6 +202,29 @@ def hour_of_week(real: pd.DataFrame, synthetic: pd.DataFrame) -> Chart:
     _legend(axes)
     alt = "Share of trips in each of the 168 hours of the week, real and synthetic"
     return Chart(title="Hours of the week", html=to_svg(figure, alt, "week"), is_wide=True)
+
+
+def reliability(rows: Sequence[Sequence[float]]) -> Chart:
+    """Share of trips that are right over how sure the decoder was; rows as in `decode.confidence.Calibration`."""
+    _, _, counts, said, right = np.array(rows, float).T
+    figure, axes = _figure()
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
+    spread = 2 * np.sqrt((right * (1 - right) + 1 / counts) / counts)  # two standard errors, of one trip at least
+    axes.errorbar(said, right, yerr=spread, fmt="o-", color=SYNTHETIC, markersize=4, linewidth=1.4, capsize=2)
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0, 1.04)
+    axes.set_xlabel("confidence", color=INK)
+    axes.set_ylabel("share that is right", color=INK)
+    words = "; ".join(f"{s:.2f}: {r:.2f} of {n:.0f}" for s, r, n in zip(said, right, counts, strict=True))
+    caption = (
+        f"{counts.sum():,.0f} trips painted like the generator's and decoded; on the line, confidence is the chance of "
+        "being right. Bars are two standard errors."
+    )
+    return Chart(
+        title="Confidence of decoded trips",
+        html=to_svg(figure, f"Reliability of confidence: {words}", "reliability"),
+        caption=caption,
+    )
 
 
 def histogram(real: NDArray, synthetic: NDArray, *, title: str, unit: str, name: str, whole: bool = False) -> Chart:

@@ -39,13 +39,14 @@ def estimate_degradation(images: NDArray, spec: Spec, *, routes: Routes | None =
     images = np.asarray(images, np.float32)
     images = images[np.isfinite(images).all(axis=(1, 2, 3))]
     levels = images * np.float32(spec.drawing.level_scale)
+    is_straight = spec.bent and routes is None and spec.drawing.mode != "grey"
     guess = _first_guess(levels, spec)
     for _ in range(ROUNDS):
         found = Decoder(spec, degradation=guess, routes=routes).solve(images)
         if not len(found.image):
             return guess
         drawn = _draw(found, spec, len(images), routes)
-        guess = _compare(levels, drawn, spec, guess)
+        guess = _compare(levels, drawn, spec, guess, straight=is_straight)
     if spec.drawing.mode != "grey":
         guess = _tell_jitter_from_blur(levels, drawn, found, spec, guess)
         found = Decoder(spec, degradation=replace(guess, lost=1.0), routes=routes).solve(images)
@@ -146,8 +147,13 @@ def _draw(found: Solution, spec: Spec, count: int, routes: Routes | None) -> NDA
     return Pen(plain).draw(strokes)
 
 
-def _compare(levels: NDArray, drawn: NDArray, spec: Spec, guess: Degradation) -> Degradation:
-    """Blur and gains that carry the drawings over to the images; then backgrounds and noise where nothing is drawn."""
+def _compare(
+    levels: NDArray, drawn: NDArray, spec: Spec, guess: Degradation, *, straight: bool = False
+) -> Degradation:
+    """Blur and gains that carry the drawings over to the images; then backgrounds and noise where nothing is drawn.
+
+    `straight` says that strokes are drawn so for want of routes, while those of the images bend: only blobs tell.
+    """
     planes = drawn.shape[1]
     image, drawing = _spectra(levels, guess, slice(planes)), np.fft.rfft2(drawn)
     cross = (drawing.conj() * image).real.sum(axis=0)  # [planes, H, W / 2 + 1]
@@ -155,8 +161,11 @@ def _compare(levels: NDArray, drawn: NDArray, spec: Spec, guess: Degradation) ->
     power[:, 0, 0] = 0
     blurs = np.stack([_blur_response(blur_px, drawn.shape) for blur_px in BLURS_PX])[:, None]
     overlap, energy = (blurs * cross).sum(axis=(2, 3)), (blurs**2 * power).sum(axis=(2, 3)) + 1e-12
-    best = int((np.maximum(overlap, 0) ** 2 / energy).sum(axis=1).argmax())
+    told = slice(2 if straight else 0, None)  # which planes
+    best = int((np.maximum(overlap, 0) ** 2 / energy)[:, told].sum(axis=1).argmax())
     factors = np.maximum(overlap[best] / energy[best], 0.05)
+    if straight:
+        factors[:2] = factors[2:].mean()
     taps = gaussian_taps(float(BLURS_PX[best]))
     mark = np.abs(drawn).max(axis=1)
     for axis in (1, 2):

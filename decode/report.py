@@ -61,6 +61,7 @@ def _content(judgement: Judgement, run: Path | None) -> dict[str, Any]:
         "maps": maps,
         "map_top": map_top,
         "charts": charts.distribution_charts(real, synthetic),
+        "reading": _reading(run),
         "progress": _progress(run),
         "timelapse": _timelapse(run),
         "rejects": _read_json(run, "rejects.json"),
@@ -141,6 +142,14 @@ def _progress(run: Path | None) -> list[Chart]:
         alt = f"Generated images, progress picture {k + 1} of {len(names)}"
         pictures.append(Chart(title=f"{k + 1} of {len(names)}", html=charts.to_image(small, alt)))
     return pictures
+
+
+def _reading(run: Path | None) -> dict[str, Any] | None:
+    """How the generated images were read: their faults, and the chart of how far confidence can be trusted."""
+    decode = _read_json(run, "decode.json")
+    if decode is None or "degradation" not in decode:
+        return None
+    return decode | {"chart": charts.reliability(decode["calibration"]["reliability"])}
 
 
 def _timelapse(run: Path | None) -> Markup | None:

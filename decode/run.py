@@ -13,6 +13,7 @@ from rasterize.files import write_atomically, write_json
 from rasterize.imageset import ImageSet
 from rasterize.source import write_trips_csv
 
+CONFIDENT = 0.9
 OUTPUTS = ("synthetic.parquet", "synthetic.csv", "strokes.parquet", "decode.json")
 
 
@@ -53,8 +54,10 @@ def counts(decoded: Decoded) -> dict:
         "trips": len(decoded.trips),
         "rejected": dict(decoded.rejected),
         "median_confidence": float(confidence.median()),
-        "share_with_confidence_above_half": float((confidence > 0.5).mean()),
+        "confident_share": float((confidence >= CONFIDENT).mean()),
         "median_residual": float(np.median(decoded.residual)),
+        "degradation": decoded.plan.degradation.to_json(),
+        "calibration": decoded.plan.calibration.to_json(),
     }
 
 
@@ -70,8 +73,10 @@ def describe(decoded: Decoded, run: Path) -> str:
     figures = counts(decoded)
     lines = [f"{figures['images']:,} images → {figures['trips']:,} valid synthetic trips"]
     lines += [f"{count:8,}  {reason}" for reason, count in decoded.rejected.items()]
+    faults = decoded.plan.degradation
     lines.append(
-        f"median confidence {figures['median_confidence']:.2f}, median residual {figures['median_residual']:.2f} "
-        "(0 is a picture that its trips explain wholly)"
+        f"{figures['confident_share']:.0%} of the trips are at least {CONFIDENT:.0%} sure to be what was painted; "
+        f"the generator blurs by {faults.blur_px:.2f} px, misses ends by {faults.jitter_px:.2f} px, "
+        f"paints {np.mean(faults.gains or 1):.2f} times as strong as drawn, with noise of {faults.noise:.2f}"
     )
     return "\n".join([*lines, f"wrote {run / 'synthetic.csv'} and {run / 'synthetic.parquet'}"])

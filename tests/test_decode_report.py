@@ -18,6 +18,8 @@ from spec_examples import make_spec
 
 from decode.charts import density, hour_of_week, map_frame
 from decode.compare import Judgement, compare, judge
+from decode.confidence import Calibration
+from decode.degradation import MEDIUM
 from decode.report import format_figure, is_simulated, write_report
 from rasterize.errors import InputError
 from rasterize.frame import Frame
@@ -62,6 +64,9 @@ def run(tmp_path_factory) -> Path:
     (run / "rejects.json").write_text(json.dumps(rejects))
     for name in ("raster.json", "model/run.json", "decode.json"):
         (run / name).write_text(json.dumps({"setting of": name}))
+    curve = Calibration(intercept=1.0, reliability=((0.5, 0.9, 40, 0.8, 0.75), (0.9, 1.0, 160, 0.97, 0.98)))
+    reading = {"confident_share": 0.812, "degradation": MEDIUM.to_json(), "calibration": curve.to_json()}
+    (run / "decode.json").write_text(json.dumps({"setting of": "decode.json", **reading}))
     stations = pd.DataFrame({"station_id": ["0", "1"], "name": ["A St (simulated)", "B St (simulated)"]})
     stations.to_parquet(run / "stations.parquet")
     return run
@@ -82,7 +87,9 @@ def test_report_holds_every_part_and_names_every_metric(report, judgement):
         assert f'<tr id="{name}">' in page
     assert page.count("data:image/png") == 2 + 2 + 6  # images and fakes, two maps, six of eight progress pictures
     assert page.count("data:image/gif") == 1
-    assert page.count("<svg") == 2 + 4 + 2  # two samples; week, flows, distance, duration; user type, birth year
+    # two samples; week, flows, distance, duration; user type, birth year; confidence
+    assert page.count("<svg") == 2 + 4 + 2 + 1
+    assert "200 trips painted like the generator" in page and "81.2 %" in page and "0.600 px" in page
     assert "1,234" in page and "too long" in page
     for name in ("raster.json", "model/run.json", "decode.json"):
         assert f"&#34;setting of&#34;: &#34;{name}&#34;" in page
@@ -116,7 +123,14 @@ def test_missing_parts_are_said_to_be_missing(judgement, tmp_path):
     for run in (None, tmp_path / "empty"):
         write_report(tmp_path / "index.html", judgement, run=run)
         page = (tmp_path / "index.html").read_text(encoding="utf-8")
-        for missing in ("no images/", "no fakes/", "No progress pictures", "No timelapse", "No rejects.json"):
+        for missing in (
+            "no images/",
+            "no fakes/",
+            "No progress pictures",
+            "No timelapse",
+            "No rejects.json",
+            "No decode.json",
+        ):
             assert missing in page
         assert all(f"no {name} in the run folder" in page for name in ("raster.json", "model/run.json", "decode.json"))
         assert "Simulated City" not in page
