@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from decode.scene import Scene
+from decode.scene import Scene, merge_short
 from rasterize.draw import halve, trace, trace_path
 
 MAX_CANDIDATES = 4000  # per image; the best supported ones if there are more
@@ -141,11 +141,11 @@ def _painted_share(first, last, stride, pixels, halves, field, peak):
     """Share of every so manieth piece of a stroke that is painted."""
     there, whole, none = np.float32(0), np.float32(1e-9), np.float32(0)
     steepness = np.float32(1) / peak if peak > 0 else np.float32(0)
-    for i in range(first, last, stride):
-        p, a, b = 2 * np.uint32(pixels[i]), halves[i, 0], halves[i, 1]
+    for i in range(np.uint64(first), np.uint64(last), np.uint64(stride)):
+        p, a, b = np.uint64(2) * np.uint64(np.uint32(pixels[i])), halves[i, 0], halves[i, 1]
         # a blurred line is equally high everywhere, a sharp one as high as it is long in the pixel
         scale = (a + b) * steepness if peak > 0 else np.float32(1)
-        there += min(max(none, field[p] * scale), a) + min(max(none, field[p + 1] * scale), b)
+        there += min(max(none, field[p] * scale), a) + min(max(none, field[p + np.uint64(1)] * scale), b)
         whole += a + b
     return there / whole
 
@@ -172,17 +172,15 @@ def place_stroke(origin, destination, route, first, room, scene):
     elif scene.bent or origin == destination:
         return first
     elif len(atlas.starts) > 1:
-        begin, count = atlas.starts[origin * places + destination], 0
-        for i in range(begin, atlas.starts[origin * places + destination + 1]):
-            room.pixels[first + count] = atlas.pixels[i]
-            room.halves[first + count, 0] = atlas.halves[i, 0]
-            room.halves[first + count, 1] = atlas.halves[i, 1]
-            count += 1
-        return first + count
+        pair = origin * places + destination
+        begin, end = atlas.starts[pair], atlas.starts[pair + 1]
+        return _copy(begin, end, atlas.pixels, atlas.halves, first, room.pixels, room.halves)
     else:
         (x0, y0), (x1, y1) = atlas.place_xy[origin], atlas.place_xy[destination]
         count = trace(x0, y0, x1, y1, atlas.height, atlas.width, room.pixels[first:], room.lengths, room.middles)
         halve(count, room.lengths, room.middles, np.float32(1), room.halves[first:])
+    if len(scene.soft) > 1:
+        count = merge_short(first, count, room.pixels, room.halves)
     if scene.grey:
         for i in range(first, first + count):
             room.halves[i, 0] += room.halves[i, 1]
@@ -201,12 +199,27 @@ def _consider(i, k, route, count, origin, destination, least, field, scene, room
     is_stroke = last > first and (origin != destination or route >= 0)
     if is_stroke and not _is_painted(first, last, room.pixels, room.halves, field, scene.peak, least):
         return count
+    return _register(count, last, (i, k), (origin, destination, route), room.ends, room.local, room.starts)
+
+
+@njit(cache=True, nogil=True)
+def _register(count, last, here, trip, ends, local, starts):
+    """Note candidate `count`, whose pieces end at `last`; returns the new count, −1 if there is no more room."""
     if count + 1 >= MAX_CANDIDATES or last > PIECES:
         return -1
-    room.ends[count, 0], room.ends[count, 1], room.ends[count, 2] = origin, destination, route
-    room.local[count, 0], room.local[count, 1] = i, k
-    room.starts[count + 1] = last
+    ends[count, 0], ends[count, 1], ends[count, 2] = trip
+    local[count, 0], local[count, 1] = here
+    starts[count + 1] = last
     return count + 1
+
+
+@njit(cache=True, nogil=True)
+def _copy(first, last, pixels, halves, at, to_pixels, to_halves):
+    """Copy pieces `first` … `last` to `at`; returns where they end."""
+    for i in range(last - first):
+        to_pixels[at + i] = pixels[first + i]
+        to_halves[at + i, 0], to_halves[at + i, 1] = halves[first + i, 0], halves[first + i, 1]
+    return at + last - first
 
 
 @njit(cache=True, nogil=True)
@@ -229,7 +242,9 @@ def _consider_all(origins, destinations, field, scene, room, both, alone, raised
     """One pass of `find_candidates`; −1 if there are too many."""
     places, count, with_routes = len(scene.atlas.place_xy), 0, len(scene.route_keys) > 0
     tabled = len(scene.atlas.starts) > 1 and not scene.bent
+    # taken out of their tuples once: a call with a tuple costs more than most strokes
     starts, pixels, halves, peak = scene.atlas.starts, scene.atlas.pixels, scene.atlas.halves, scene.peak
+    ends, local, room_starts, room_pixels, room_halves = room.ends, room.local, room.starts, room.pixels, room.halves
     for i in range(len(origins[0])):
         for k in range(len(destinations[0])):
             origin, destination = origins[0][i], destinations[0][k]
@@ -239,17 +254,21 @@ def _consider_all(origins, destinations, field, scene, room, both, alone, raised
             least = both if blobs == 2 else alone
             least += raised * (1 - least)
             pair = np.int64(origin) * places + destination
-            is_known = tabled and origin != destination
-            if is_known and not _is_painted(starts[pair], starts[pair + 1], pixels, halves, field, peak, least):
-                continue  # most are refused here, before they are copied
-            first = last = 0
-            if with_routes:
-                first, last = np.searchsorted(scene.route_keys, pair), np.searchsorted(scene.route_keys, pair + 1)
-            if first == last:
-                count = _consider(i, k, -1, count, origin, destination, least, field, scene, room)
-            for route in range(first, last):
-                if count >= 0:
-                    count = _consider(i, k, route, count, origin, destination, least, field, scene, room)
+            if tabled and origin != destination:
+                begin, end = starts[pair], starts[pair + 1]
+                if not _is_painted(begin, end, pixels, halves, field, peak, least):
+                    continue
+                last = _copy(begin, end, pixels, halves, room_starts[count], room_pixels, room_halves)
+                count = _register(count, last, (i, k), (origin, destination, -1), ends, local, room_starts)
+            else:
+                first = last = 0
+                if with_routes:
+                    first, last = np.searchsorted(scene.route_keys, pair), np.searchsorted(scene.route_keys, pair + 1)
+                if first == last:
+                    count = _consider(i, k, -1, count, origin, destination, least, field, scene, room)
+                for route in range(first, last):
+                    if count >= 0:
+                        count = _consider(i, k, route, count, origin, destination, least, field, scene, room)
             if count < 0:
                 return -1
     return count

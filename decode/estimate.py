@@ -147,9 +147,7 @@ def _draw(found: Solution, spec: Spec, count: int, routes: Routes | None) -> NDA
     return Pen(plain).draw(strokes)
 
 
-def _compare(
-    levels: NDArray, drawn: NDArray, spec: Spec, guess: Degradation, *, straight: bool = False
-) -> Degradation:
+def _compare(levels: NDArray, drawn: NDArray, spec: Spec, guess: Degradation, *, straight: bool = False) -> Degradation:
     """Blur and gains that carry the drawings over to the images; then backgrounds and noise where nothing is drawn.
 
     `straight` says that strokes are drawn so for want of routes, while those of the images bend: only blobs tell.

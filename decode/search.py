@@ -127,18 +127,17 @@ def gram_row(j, gram):
         return -1
     gram.used[0] += 1
     gram.row_of[j] = k
-    first, last = gram.starts[j], gram.starts[j + 1]
-    spread(first, last, gram.pixels, gram.halves, gram.twice, gram.width, gram.dense)
-    left, right, top, bottom = gram.boxes[j]
+    # taken out of the tuple once: in the loop each would be counted as one more user of the array
+    starts, pixels, halves, dense, boxes = gram.starts, gram.pixels, gram.halves, gram.dense, gram.boxes
+    row, local, origins, destinations = gram.rows[k], gram.local, gram.overlap[0], gram.overlap[1]
+    spread(starts[j], starts[j + 1], pixels, halves, gram.twice, gram.width, dense)
+    left, right, top, bottom = boxes[j]
     for c in range(len(gram.norms)):
-        total = (
-            gram.overlap[0, gram.local[j, 0], gram.local[c, 0]] + gram.overlap[1, gram.local[j, 1], gram.local[c, 1]]
-        )
-        apart = gram.boxes[c, 0] > right or gram.boxes[c, 1] < left or gram.boxes[c, 2] > bottom
-        if not (apart or gram.boxes[c, 3] < top):
-            total += product(gram.starts[c], gram.starts[c + 1], gram.pixels, gram.halves, gram.dense)
-        gram.rows[k, c] = total
-    clear(gram.boxes[j], gram.width, gram.dense)
+        row[c] = origins[local[j, 0], local[c, 0]] + destinations[local[j, 1], local[c, 1]]
+        apart = boxes[c, 0] > right or boxes[c, 1] < left or boxes[c, 2] > bottom or boxes[c, 3] < top
+        if not apart:
+            row[c] += product(starts[c], starts[c + 1], pixels, halves, dense)
+    clear(boxes[j], gram.width, dense)
     return k
 
 

@@ -36,8 +36,8 @@ from rasterize.spec import Spec
 
 CHUNK = 32  # images a thread takes at a time
 SOFT_PX = 0.7  # strokes that are not clean are compared through this much more blur: it forgives ends that are off
-ENERGY_LEFT = 0.05  # more of an image's energy than usual, as a share, that is left before lost blobs are suspected
-LOST = 0.002  # share of lost blobs above which every image is searched for their trips
+ENERGY_LEFT = 0.05  # of an image's energy, and twice what is usual: where more is left, lost blobs are suspected
+LOST = 0.01  # share of lost blobs above which every image is searched for their trips; wrong trips look like some too
 OK, BLANK, NOT_FINITE, OVERFULL = 0, 1, 2, 3
 STATES = ("decoded", "blank image", "image not finite", "image holds more trips than can be told apart")
 
@@ -270,7 +270,7 @@ def _decode_image(scene, trips_per_image, limit, usual, with_lost, energy, work)
         count = find_candidates(origins, destinations, field, scene, room, both, SUPPORT_ALONE)
         gram = make_gram(count, origins[0], destinations[0], field, planes[2:], scene, room, work.rows, work.dense)
         counts, slopes, margins, left = _explain(count, gram, trips_per_image, limit, energy)
-        if with_lost or scene.grey or scene.bent or left <= (ENERGY_LEFT + usual) * energy:
+        if with_lost or scene.grey or scene.bent or left <= (ENERGY_LEFT + 2 * usual) * energy:
             return counts, slopes, margins, gram, max(left, 0.0)
         with_lost = True
 

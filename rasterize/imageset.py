@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rasterize.draw import Pen
 
 STORED_TYPE = np.float16  # 11 significant bits: a level of 1 is stored to 0.0005
+DRAWN_PIECES = 100  # straight pieces of stroke per image, up to which drawing beats reading (benchmarks/drawing.py)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,11 @@ class Strokes:
             path_offsets=np.zeros(count + 1, np.int64),
         )
 
+    @property
+    def pieces_per_image(self) -> float:
+        """Straight pieces of stroke per image, on average."""
+        return (len(self.ends) + len(self.paths)) / max(1, len(self.offsets) - 1)
+
     def take(self, which: NDArray) -> Self:
         """The strokes of the images `which` alone, in their order."""
         rows, offsets = _rows_of(self.offsets, which)
@@ -80,14 +86,17 @@ def draw_images(spec: Spec, strokes: Strokes, which: ArrayLike | None = None) ->
 
 
 class ImageSet:
-    """An image set on disk: drawn on the fly from `strokes.npz` where there is one, else read from `images.npy`."""
+    """An image set on disk: drawn on the fly from `strokes.npz`, or read from `images.npy`, whichever is faster."""
 
     def __init__(self, folder: Path, spec: Spec, labels: NDArray) -> None:
         self.folder = folder
         self.spec = spec
         self.labels = labels  # int16 [N, F]
         self._strokes = _load_strokes(folder / "strokes.npz")
-        self._images = None if self._strokes else np.load(folder / "images.npy", mmap_mode="r")
+        self._images = None
+        stored = folder / "images.npy"
+        if self._strokes is None or (stored.exists() and self._strokes.pieces_per_image > DRAWN_PIECES):
+            self._images = np.load(stored, mmap_mode="r")
         self._check()
 
     @classmethod
@@ -148,7 +157,7 @@ class ImageSet:
 
     def read(self, which: ArrayLike) -> NDArray:
         """The levels of some images, float32 [B, C, H, W]."""
-        if self._strokes:
+        if self._images is None:
             return self._pen.draw(self._strokes, which)
         return self._images[np.asarray(which)].astype(np.float32)
 

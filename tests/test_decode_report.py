@@ -306,7 +306,7 @@ def test_browser_opens_the_report_without_errors_or_requests(browser, report, wi
     assert browser.open(report, width=width) == []
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
     assert browser.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
-    assert browser.evaluate("document.querySelectorAll('table').length") == 3
+    assert browser.evaluate("document.querySelectorAll('table').length") == 4
 
 
 @needs_chromium

@@ -1,19 +1,24 @@
 """Image sets on disk: what is written is read; what is unfinished or foreign is refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from spec_examples import make_spec
 
-from rasterize.attributes import Factor
+from rasterize.attributes import Factor, LinearChannel
 from rasterize.errors import InputError
 from rasterize.imageset import (
+    DRAWN_PIECES,
     ImageSet,
     Strokes,
     begin_image_set,
     draw_images,
     write_image_set,
+    write_images,
     write_labels_and_spec,
     write_strokes,
 )
@@ -42,6 +47,34 @@ def test_drawn_images_are_drawn_again(tmp_path):
     write_strokes(tmp_path, strokes)
     write_labels_and_spec(tmp_path, SPEC, np.zeros((3, 1), np.int16))
     assert np.array_equal(ImageSet.open(tmp_path).read([2, 0]), draw_images(SPEC, strokes, [2, 0]))
+
+
+@pytest.mark.parametrize(("trips", "is_read"), [(DRAWN_PIECES, False), (DRAWN_PIECES + 1, True)])
+def test_crowded_images_are_read_where_they_are_stored(tmp_path, trips, is_read):
+    strokes = Strokes.straight([[0, 1]] * (2 * trips), offsets=[0, trips, 2 * trips])
+    write_strokes(tmp_path, strokes)
+    write_labels_and_spec(tmp_path, SPEC, np.zeros((2, 1), np.int16))
+    drawn = draw_images(SPEC, strokes)
+    assert np.array_equal(ImageSet.open(tmp_path).read([1]), drawn[1:])  # nothing is stored
+    write_images(tmp_path / "images.npy", [np.full((2, *SPEC.shape), 7.0)], count=2, shape=SPEC.shape)
+    assert (ImageSet.open(tmp_path).read([1]) == 7).all() == is_read
+
+
+@given(st.lists(st.integers(0, 5), max_size=6), st.data())
+def test_taken_strokes_are_those_of_their_images(sizes, data):
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    total, rng = int(offsets[-1]), np.random.default_rng(0)
+    bends = rng.integers(0, 4, total)
+    strokes = Strokes(
+        offsets=offsets,
+        ends=rng.integers(0, 3, (total, 2)).astype(np.int32),
+        values=rng.random((total, 2)).astype(np.float32),
+        paths=rng.uniform(1, 15, (int(bends.sum()), 2)).astype(np.float32),
+        path_offsets=np.concatenate([[0], np.cumsum(bends)]).astype(np.int64),
+    )
+    which = np.array(data.draw(st.lists(st.integers(0, len(sizes) - 1), max_size=5)) if sizes else [], np.int64)
+    taken, spec = strokes.take(which), replace(SPEC, channels=(LinearChannel(column="duration_s", low=0, high=1),) * 2)
+    assert np.array_equal(draw_images(spec, taken), draw_images(spec, strokes, which))
 
 
 def test_generated_images_replace_drawn_ones(tmp_path):

@@ -1,0 +1,86 @@
+"""How a benchmark measures: rate per CPU-second and peak memory, each case in a process of its own."""
+
+import multiprocessing
+import platform
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from rasterize.frame import Frame
+from rasterize.imageset import Strokes
+from rasterize.spec import Drawing, Place, Spec
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Units of work per CPU-second, peak memory of the process in MiB, and whatever else the case tells."""
+
+    rate: float
+    peak_mib: float
+    extra: dict[str, Any]
+
+
+def rate_of(work: Callable[[], object], count: int, *, runs: int = 3) -> float:
+    """Units per CPU-second of this process, the best of some runs after one to warm up."""
+    work()
+    spent = []
+    for _ in range(runs):
+        begin = time.process_time()
+        work()
+        spent.append(time.process_time() - begin)
+    return count / min(spent)
+
+
+def measure(case: Callable[..., tuple[float, dict[str, Any]]], *arguments: Any) -> Measured:
+    """Run a case, which gives its rate and more, in a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        rate, extra, peak = pool.apply(_run, (case, arguments))
+    return Measured(rate, peak, extra)
+
+
+def _run(case: Callable[..., tuple[float, dict[str, Any]]], arguments: tuple) -> tuple[float, dict[str, Any], float]:
+    rate, extra = case(*arguments)
+    return rate, extra, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def print_heading(*packages: str) -> None:
+    """Date, machine and versions."""
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    print(f"{date.today()}, {platform.machine()}, Python {platform.python_version()}, {versions}\n")
+
+
+def make_spec(*, side: int, stations: int, trips_per_image: int, apart_px: float = 3.0, seed: int = 0) -> Spec:
+    """A spec of random stations in a square frame, at least `apart_px` from each other."""
+    rng, points = np.random.default_rng(seed), np.empty((0, 2))
+    while len(points) < stations:
+        point = rng.uniform(2, side - 2, 2)
+        if not len(points) or np.hypot(*(points - point).T).min() >= apart_px:
+            points = np.vstack([points, point])
+    return spec_of(points, side=side, trips_per_image=trips_per_image)
+
+
+def spec_of(points: np.ndarray, *, side: int, trips_per_image: int) -> Spec:
+    """A spec of stations at `points` [P, 2] in pixels."""
+    frame = Frame(west=0, south=0, east=1, north=1, height=side, width=side)
+    lat, lng = frame.to_degrees(*points.T)
+    return Spec(
+        frame=frame,
+        drawing=Drawing(),
+        channels=(),
+        factors=(),
+        places=tuple(Place(lat=a, lng=b, stations=()) for a, b in zip(lat, lng, strict=True)),
+        trips_per_image=trips_per_image,
+    )
+
+
+def random_strokes(spec: Spec, images: int, *, seed: int = 0) -> Strokes:
+    """Trips between any two stations, `spec.trips_per_image` in each image."""
+    count = spec.trips_per_image
+    ends = np.random.default_rng(seed).integers(0, len(spec.places), (images * count, 2))
+    return Strokes.straight(ends, offsets=np.arange(images + 1) * count)
