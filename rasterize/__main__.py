@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-READING, CLEANING, DRAWING = "Reading", "Cleaning", "Drawing"
+READING, CLEANING, DRAWING, MACHINES = "Reading", "Cleaning", "Drawing", "Machines"
 Trips = Annotated[
     list[str] | None,
     typer.Argument(help="Files, globs or folders: .csv, .csv.gz, .zip, .parquet.", show_default=False),
@@ -84,6 +84,13 @@ def main(
         str | None,
         typer.Option(help="Drop stations so named; regular expression, '' drops none.", rich_help_panel=CLEANING),
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Read files in so many processes.", rich_help_panel=MACHINES)
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Read files on the workers of this Dask scheduler, HOST:PORT.", rich_help_panel=MACHINES),
+    ] = None,
 ) -> None:
     """Turn trip files into a run folder: clean trips, stations, and pictures of the trips.
 
@@ -129,7 +136,8 @@ def main(
     )
     if not trips:
         raise InputError("no trip files given; name files, globs or folders, or make some: --simulate FILE")
-    print_summary(raster(trips, run, ingest_options=ingest_options, options=options), run)
+    made = raster(trips, run, ingest_options=ingest_options, options=options, workers=workers, scheduler=scheduler)
+    print_summary(made, run)
 
 
 def parse_pairs(option: str, pairs: list[str] | None) -> dict[str, str]:

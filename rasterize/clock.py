@@ -21,8 +21,8 @@ def clock_values(started_at: pd.Series, name: str) -> pd.Series:
 
 def count_dates(started_at: pd.Series) -> dict[str, int]:
     """The calendar of a spec: trips per ISO date, in order."""
-    counts = started_at.dt.strftime("%Y-%m-%d").value_counts().sort_index()
-    return {date: int(count) for date, count in counts.items()}
+    counts = started_at.dt.floor("D").value_counts().sort_index()
+    return {f"{date:%Y-%m-%d}": int(count) for date, count in counts.items()}
 
 
 def start_times(readings: pd.DataFrame, calendar: Mapping[str, int], rng: np.random.Generator) -> pd.Series:

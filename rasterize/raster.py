@@ -1,7 +1,7 @@
 """The raster stage: trip files → clean trips, stations and an image set, in one run folder."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rasterize.attributes import Channel, Factor, attribute_values, choose_attributes
-from rasterize.clock import count_dates
+from rasterize.clock import CLOCK_ATTRIBUTES, count_dates
+from rasterize.columns import TripFile
 from rasterize.errors import InputError
 from rasterize.files import sha256, write_json
 from rasterize.frame import Frame
@@ -28,10 +29,12 @@ from rasterize.imageset import (
 from rasterize.pictures import colour_density, draw_density, write_contact_sheet, write_png
 from rasterize.places import make_places, merge_stations, trip_places
 from rasterize.read import Ingested, IngestOptions, ingest
-from rasterize.spec import Drawing, Spec
+from rasterize.spec import Drawing, Place, Spec
 from rasterize.unpack import find_files
 
 STORE_BATCH = 4096  # images drawn at a time when they are stored
+ENCODE_BATCH = 250_000  # trips encoded at a time
+Table = pd.DataFrame | TripFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,28 +80,40 @@ class Rastered:
     stored: bool
 
 
-def raster(paths: Sequence[str], run: Path, *, ingest_options: IngestOptions, options: RasterOptions) -> Rastered:
-    """Read, clean and draw trips.
+def raster(
+    paths: Sequence[str],
+    run: Path,
+    *,
+    ingest_options: IngestOptions,
+    options: RasterOptions,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Rastered:
+    """Read, clean and draw trips; `workers` and `scheduler` say where they are read, see `rasterize.cluster.run_parts`.
 
     Writes into `run`: trips.parquet, stations.parquet, rejects.json, raster.json (the resolved config), and in images/:
     strokes.npz, labels.npy, images.npy (if small), contact_sheet.png, density.png, and spec.json last.
     """
     folder = run / "images"
     begin_image_set(folder)
-    ingested = ingest(paths, run, options=ingest_options)
-    trips = pd.read_parquet(run / "trips.parquet")
+    ingested = ingest(paths, run, options=ingest_options, workers=workers, scheduler=scheduler)
     stations = gpd.read_parquet(run / "stations.parquet")
-    spec, strokes, labels, everyone = encode_trips(trips, stations, ingested.frame, ingested.source, options)
+    place_of = merge_stations(stations, ingested.frame, merge_px=options.merge_px)
+    train = TripFile(run / "trips.parquet", split="A")
+    spec, strokes, labels = _encode(train, stations, place_of, ingested.frame, ingested.source, options)
     write_strokes(folder, strokes)
     stored = _store_images(folder, spec, strokes, options.store_mb)
+    del strokes  # of millions of trips they are large
+    everyone = _encode_ends(TripFile(run / "trips.parquet"), stations, place_of)
     write_png(folder / "density.png", colour_density(draw_density(spec, everyone)))
     files = {path.name: sha256(path) for path in find_files(paths)}
     stations_file = str(ingest_options.stations) if ingest_options.stations else None
     reading = {**asdict(ingest_options), "stations": stations_file}
     write_json(run / "raster.json", {"ingest": reading, "raster": asdict(options), "files": files})
-    write_contact_sheet(folder / "contact_sheet.png", ImageSet(folder, spec, labels))
+    images = ImageSet(folder, spec, labels)
+    write_contact_sheet(folder / "contact_sheet.png", images)
     write_labels_and_spec(folder, spec, labels)
-    return Rastered(ingested=ingested, images=ImageSet.open(folder), stored=stored)
+    return Rastered(ingested=ingested, images=images, stored=stored)
 
 
 def encode_trips(
@@ -111,13 +126,25 @@ def encode_trips(
     """Clean trips → the spec, the strokes and labels of the training trips (split A), and the places of all trips."""
     place_of = merge_stations(stations, frame, merge_px=options.merge_px)
     train = trips[trips["split"] == "A"].reset_index(drop=True) if "split" in trips else trips
+    return *_encode(train, stations, place_of, frame, source, options), _encode_ends(trips, stations, place_of)
+
+
+def _encode(
+    train: Table,
+    stations: gpd.GeoDataFrame,
+    place_of: NDArray,
+    frame: Frame,
+    source: Mapping[str, Any],
+    options: RasterOptions,
+) -> tuple[Spec, Strokes, NDArray]:
+    """Training trips → the spec, strokes and labels, column by column."""
     channels, factors = choose_attributes(train, options.attributes)
     spec = Spec(
         frame=frame,
         drawing=options.drawing,
         channels=channels,
         factors=factors,
-        places=make_places(stations, place_of, train),
+        places=_count_places(train, stations, place_of),
         trips_per_image=options.trips_per_image,
         bent="waypoints" in train,
         calendar=count_dates(train["started_at"]),
@@ -126,28 +153,82 @@ def encode_trips(
     rng = np.random.default_rng(options.seed)
     labels = encode_labels(train, factors)
     order, offsets = group_by_label(labels, options.trips_per_image, rng)
-    train = train.iloc[order].reset_index(drop=True)
-    paths, path_offsets = _waypoints(train, frame)
+    paths, path_offsets = _waypoints(train, frame, order)
     strokes = Strokes(
         offsets=offsets,
-        ends=trip_places(train, stations, place_of),
-        values=encode_values(train, channels, rng),
+        ends=_encode_ends(train, stations, place_of, order),
+        values=encode_values(train, channels, rng, order),
         paths=paths,
         path_offsets=path_offsets,
     )
-    return spec, strokes, labels[order][offsets[:-1]], trip_places(trips, stations, place_of)
+    return spec, strokes, labels[order[offsets[:-1]]]
 
 
-def encode_labels(trips: pd.DataFrame, factors: Sequence[Factor]) -> NDArray:
+def _batches(count: int) -> Iterator[slice]:
+    return (slice(first, min(first + ENCODE_BATCH, count)) for first in range(0, count, ENCODE_BATCH))
+
+
+def _readings(trips: Table, name: str, order: NDArray | None = None) -> Iterator[tuple[slice, pd.Series]]:
+    """One attribute of each trip, in the order given, batch by batch."""
+    column = "started_at" if name in CLOCK_ATTRIBUTES else name
+    values = trips[column]
+    for rows in _batches(len(values)):
+        some = values.iloc[rows if order is None else order[rows]].reset_index(drop=True)
+        yield rows, attribute_values(pd.DataFrame({column: some}), name)
+
+
+def _encode_ends(trips: Table, stations: gpd.GeoDataFrame, place_of: NDArray, order: NDArray | None = None) -> NDArray:
+    """Origin and destination place of each trip, in the order given, int32 [N, 2]."""
+    columns = ["start_station_id", "end_station_id"]
+    places = np.empty((len(trips), 2), np.int32)
+    for side, column in enumerate(columns):
+        values = trips[column]
+        for rows in _batches(len(values)):
+            number, ids = pd.factorize(values.iloc[rows if order is None else order[rows]])
+            of_id = trip_places(pd.DataFrame(dict.fromkeys(columns, ids)), stations, place_of)
+            places[rows, side] = of_id[number, side]
+    return places
+
+
+def _count_places(trips: Table, stations: gpd.GeoDataFrame, place_of: NDArray) -> tuple[Place, ...]:
+    """`make_places` from the flows between stations, of which there are fewer than trips."""
+    columns = ["start_station_id", "end_station_id"]
+    flows = trips[columns].groupby(columns, observed=True).size().rename("trips").reset_index()
+    flows[columns] = flows[columns].astype(str)
+    starts, ends = (flows.groupby(column)["trips"].sum() for column in columns)
+    trips_of = flows.set_index(columns)["trips"]
+    places = []
+    for place in make_places(stations, place_of, flows):
+        inside = tuple(
+            replace(station, starts=int(starts.get(station.id, 0)), ends=int(ends.get(station.id, 0)))
+            for station in place.stations
+        )
+        loops = tuple((a, b, int(trips_of[inside[a].id, inside[b].id])) for a, b, _ in place.loops)
+        places.append(replace(place, stations=inside, loops=loops))
+    return tuple(places)
+
+
+def encode_labels(trips: Table, factors: Sequence[Factor]) -> NDArray:
     """The label of each trip by factor, int16 [N, F]."""
-    columns = [factor.encode(attribute_values(trips, factor.name)) for factor in factors]
-    return np.stack(columns, axis=1) if columns else np.zeros((len(trips), 0), np.int16)
+    labels = np.empty((len(trips), len(factors)), np.int16)
+    for place, factor in enumerate(factors):
+        for rows, values in _readings(trips, factor.name):
+            number, found = pd.factorize(values, use_na_sentinel=False)
+            labels[rows, place] = factor.encode(pd.Series(found))[number]
+    return labels
 
 
-def encode_values(trips: pd.DataFrame, channels: Sequence[Channel], rng: np.random.Generator) -> NDArray:
-    """The level of each painted plane per trip, float32 [N, P]."""
-    levels = [channel.encode(attribute_values(trips, channel.column), rng) for channel in channels]
-    return np.concatenate([np.zeros((len(trips), 0)), *levels], axis=1).astype(np.float32)
+def encode_values(
+    trips: Table, channels: Sequence[Channel], rng: np.random.Generator, order: NDArray | None = None
+) -> NDArray:
+    """The level of each painted plane per trip, in the order given, float32 [N, P]."""
+    levels = np.empty((len(trips), sum(channel.planes for channel in channels)), np.float32)
+    first = 0
+    for channel in channels:
+        for rows, values in _readings(trips, channel.column, order):
+            levels[rows, first : first + channel.planes] = channel.encode(values, rng)
+        first += channel.planes
+    return levels
 
 
 def group_by_label(labels: NDArray, trips_per_image: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
@@ -156,26 +237,41 @@ def group_by_label(labels: NDArray, trips_per_image: int, rng: np.random.Generat
     Returns the order of trips, int64 [N], and the offsets of images in it, int64 [images + 1]. Which trips share an
     image, and the order of images, is chance. The last image of each label may hold fewer trips.
     """
-    count = len(labels)
-    shuffled = rng.permutation(count)
-    _, label = (
-        np.unique(labels[shuffled], axis=0, return_inverse=True) if labels.shape[1] else (0, np.zeros(count, int))
-    )
-    by_label = np.argsort(label.reshape(-1), kind="stable")
-    label = label.reshape(-1)[by_label]
-    new_label = np.flatnonzero(np.diff(label, prepend=-1))
-    rank = np.arange(count) - np.repeat(new_label, np.diff(np.append(new_label, count)))
-    begins = np.flatnonzero(rank % trips_per_image == 0)
-    sizes = np.diff(np.append(begins, count))
+    order = rng.permutation(len(labels))
+    label = _number_labels(labels)[order]
+    order = order[np.argsort(label, kind="stable")]
+    begins, sizes = _cut_images(np.bincount(label), trips_per_image)
     images = rng.permutation(len(begins))
-    order = np.concatenate([np.arange(begins[i], begins[i] + sizes[i]) for i in images])
-    return shuffled[by_label][order], np.concatenate([[0], np.cumsum(sizes[images])])
+    begins, sizes = begins[images], sizes[images]
+    offsets = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    rows = np.repeat((begins - offsets[:-1]).astype(np.int32), sizes)
+    rows += np.arange(len(rows), dtype=np.int32)
+    return order[rows], offsets
 
 
-def _waypoints(trips: pd.DataFrame, frame: Frame) -> tuple[NDArray, NDArray]:
+def _cut_images(trips: NDArray, trips_per_image: int) -> tuple[NDArray, NDArray]:
+    """Where images begin, and how many trips they hold, where so many trips of each label follow each other; int32."""
+    images = -(-trips // trips_per_image)
+    first_trip, first_image = np.cumsum(trips) - trips, np.cumsum(images) - images
+    begins = np.repeat((first_trip - first_image * trips_per_image).astype(np.int32), images)
+    begins += np.arange(len(begins), dtype=np.int32) * trips_per_image
+    left = np.repeat((first_trip + trips).astype(np.int32), images) - begins
+    return begins, np.minimum(left, trips_per_image)
+
+
+def _number_labels(labels: NDArray) -> NDArray:
+    """A number for each row of labels, int32 [N], in the order of the rows' first, second, … label."""
+    number = np.zeros(len(labels), np.int32)
+    for column in labels.T:
+        both = number * (int(column.max(initial=0)) + np.int64(1)) + column
+        number = pd.factorize(both, sort=True)[0].astype(np.int32)
+    return number
+
+
+def _waypoints(trips: Table, frame: Frame, order: NDArray) -> tuple[NDArray, NDArray]:
     if "waypoints" not in trips:
         return np.zeros((0, 2), np.float32), np.zeros(len(trips) + 1, np.int64)
-    points = [np.asarray(path, float).reshape(-1, 2) for path in trips["waypoints"]]
+    points = [np.asarray(path, float).reshape(-1, 2) for path in trips["waypoints"].iloc[order]]
     flat = np.concatenate(points)
     sizes = np.array([len(path) for path in points])
     return np.stack(frame.to_pixels(flat[:, 0], flat[:, 1]), axis=1).astype(np.float32), np.concatenate(

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from rasterize import clean
 from rasterize.clean import CleanOptions
+from rasterize.cluster import run_parts
 from rasterize.crowd import Batch, Crowd
 from rasterize.dialects import FIELDS
 from rasterize.errors import InputError
@@ -66,7 +68,14 @@ class Ingested:
     source: dict[str, Any]  # the look of the first file, for `rasterize.source.format_trips`
 
 
-def ingest(paths: Sequence[str | Path], run: Path, *, options: IngestOptions | None = None) -> Ingested:
+def ingest(
+    paths: Sequence[str | Path],
+    run: Path,
+    *,
+    options: IngestOptions | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Ingested:
     """Read and clean trip files; write `trips.parquet`, `stations.parquet` and `rejects.json` to the run folder.
 
     While it works, the run folder has `parts`, a file for each table that was read; when the work is interrupted they
@@ -78,6 +87,8 @@ def ingest(paths: Sequence[str | Path], run: Path, *, options: IngestOptions | N
         Files, globs and folders.
     run
         The run folder; made when it is not there.
+    workers, scheduler
+        Where the tables are read, see `rasterize.cluster.run_parts`; the result is the same.
 
     Raises
     ------
@@ -87,7 +98,7 @@ def ingest(paths: Sequence[str | Path], run: Path, *, options: IngestOptions | N
     options = options or IngestOptions()
     is_new = not run.exists()
     try:
-        parts = _stage_files(paths, run / "parts", options)
+        parts = _stage_files(paths, run / "parts", options, workers=workers, scheduler=scheduler)
         ingested = _settle(parts, run, options)
     except InputError:
         shutil.rmtree(run if is_new else run / "parts", ignore_errors=True)
@@ -116,10 +127,21 @@ def read_trips(paths: Sequence[str | Path], *, options: IngestOptions | None = N
         return trips
 
 
-def _stage_files(paths: Sequence[str | Path], folder: Path, options: IngestOptions) -> list[Part]:
+def _stage_files(
+    paths: Sequence[str | Path],
+    folder: Path,
+    options: IngestOptions,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> list[Part]:
     """The parts of all tables, in their order."""
+    if scheduler is not None:  # whose workers may stand in another folder
+        paths, folder = [Path(path).absolute() for path in paths], folder.absolute()
+        options = replace(options, stations=options.stations and options.stations.absolute())
     tables = [table for file in find_files(paths) for table in find_tables(file)]
-    return [stage_table(table, folder, options) for table in tables]
+    stage = partial(stage_table, folder=folder, options=options)
+    return run_parts(stage, tables, workers=workers, scheduler=scheduler)
 
 
 def _judge(connection: duckdb.DuckDBPyConnection, crowd: Crowd) -> None:
