@@ -25,6 +25,14 @@ def main(
     dialect: Annotated[
         str, typer.Option(help="Of synthetic.csv: 'source' is that of the input file, 'internal' our own names.")
     ] = "source",
+    routes: Routes = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Decode in so many processes.", rich_help_panel="Machines")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Decode on the workers of this Dask scheduler, HOST:PORT.", rich_help_panel="Machines"),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Decode the generated images of a run into synthetic trips.
@@ -36,7 +44,7 @@ def main(
     if context.invoked_subcommand is None:
         from decode.run import decode_run
 
-        typer.echo(decode_run(run, dialect=dialect, seed=seed))
+        typer.echo(decode_run(run, dialect=dialect, route_file=routes, workers=workers, scheduler=scheduler, seed=seed))
 
 
 @app.command("compare")

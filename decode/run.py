@@ -1,5 +1,6 @@
 """The decode stage on a run folder: fakes/ → synthetic.parquet, synthetic.csv, strokes.parquet and decode.json."""
 
+import shutil
 from pathlib import Path
 
 import geopandas as gpd
@@ -7,7 +8,10 @@ import numpy as np
 import pandas as pd
 from shapely import linestrings
 
-from decode.trips import Decoded, decode_images
+from decode.parts import find_parts, read_solution, solve_part
+from decode.routes import read_routes
+from decode.trips import Decoded, assemble, make_plan
+from rasterize.cluster import run_parts
 from rasterize.errors import InputError
 from rasterize.files import write_atomically, write_json
 from rasterize.imageset import ImageSet
@@ -17,10 +21,21 @@ CONFIDENT = 0.9
 OUTPUTS = ("synthetic.parquet", "synthetic.csv", "strokes.parquet", "decode.json")
 
 
-def decode_run(run: Path, *, dialect: str = "source", seed: int = 0) -> str:
+def decode_run(
+    run: Path,
+    *,
+    dialect: str = "source",
+    route_file: Path | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    seed: int = 0,
+) -> str:
     """Decode `run`/fakes and write the synthetic trips; returns what there is to say about them.
 
-    synthetic.parquet is written last. Raises `InputError` when there is nothing to decode or nothing valid came out.
+    The images are solved in parts, each a file in `run`/decoded until all is done; when the work is interrupted they
+    stay, and the same call goes on from there. `workers` and `scheduler` say where, see `rasterize.cluster.run_parts`;
+    the result is the same. synthetic.parquet is written last. Raises `InputError` when there is nothing to decode or
+    nothing valid came out.
     """
     if dialect not in ("source", "internal"):
         raise InputError(
@@ -29,7 +44,12 @@ def decode_run(run: Path, *, dialect: str = "source", seed: int = 0) -> str:
     images = ImageSet.open(run / "fakes")
     for name in OUTPUTS:
         (run / name).unlink(missing_ok=True)
-    decoded = decode_images(images, seed=seed)
+    routes = read_routes(route_file, images.spec) if route_file else None
+    plan = make_plan(images, routes=routes, seed=seed)
+    is_alone = workers is None and scheduler is None
+    parts = find_parts(run, plan, routes, threads=None if is_alone else 1)
+    paths = run_parts(solve_part, parts, workers=workers, scheduler=scheduler)
+    decoded = assemble(images, [read_solution(path) for path in paths], plan, routes=routes, seed=seed)
     if decoded.trips.empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in decoded.rejected.items())
         raise InputError(f"{run / 'fakes'}: no valid trip in {decoded.images} images ({reasons}); train longer")
@@ -43,6 +63,7 @@ def decode_run(run: Path, *, dialect: str = "source", seed: int = 0) -> str:
             decoded.trips.to_csv(temporary, index=False)
     with write_atomically(run / "synthetic.parquet") as temporary:
         decoded.trips.to_parquet(temporary, index=False)
+    shutil.rmtree(run / "decoded", ignore_errors=True)
     return describe(decoded, run)
 
 

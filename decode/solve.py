@@ -91,8 +91,17 @@ class _Work(NamedTuple):
 class Decoder:
     """Decodes images of one spec, degraded in one way; what depends only on these is prepared once."""
 
-    def __init__(self, spec: Spec, *, degradation: Degradation = CLEAN, routes: Routes | None = None) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        degradation: Degradation = CLEAN,
+        routes: Routes | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """`threads` is how many may work at a time, by default one per processor."""
         self.spec = spec
+        self.threads = threads or os.cpu_count()
         is_clean = degradation.total_blur_px < 0.1 and degradation.noise < 0.01
         self.scene = make_scene(
             spec, blur_px=degradation.total_blur_px, soft_px=0.0 if is_clean else SOFT_PX, routes=routes
@@ -109,7 +118,7 @@ class Decoder:
         self.limit = 1 if spec.trips_per_image == 1 else 2 * spec.trips_per_image + 16
 
     def solve(self, images: NDArray) -> Solution:
-        """Decode a batch of images [N, C, H, W], levels, into strokes, on all processors."""
+        """Decode a batch of images [N, C, H, W], levels, into strokes."""
         count, painted = len(images), images.shape[1] - self.drawn
         images = np.ascontiguousarray(images, np.float32)
         out = (
@@ -129,7 +138,7 @@ class Decoder:
             )
 
         parts = [slice(begin, begin + CHUNK) for begin in range(0, count, CHUNK)]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(self.threads) as pool:
             list(pool.map(decode, parts))
         trips, evidence, values, found, state, left = out
         here = np.arange(self.limit)[None, :] < found[:, None]
