@@ -43,7 +43,15 @@ def main(
     simulate: Annotated[
         Path | None, typer.Option(help="Write trips of the simulated city to this CSV file, and stop.")
     ] = None,
-    resolution: Annotated[str, typer.Option(help="Side in pixels, or ROWSxCOLUMNS.", rich_help_panel=DRAWING)] = "32",
+    resolution: Annotated[
+        str, typer.Option(help="Side in pixels, ROWSxCOLUMNS, or auto.", rich_help_panel=DRAWING)
+    ] = "32",
+    endpoint_error: Annotated[
+        float,
+        typer.Option(
+            help="Of ends a generator paints, px; auto resolution keeps stations apart by 6.", rich_help_panel=DRAWING
+        ),
+    ] = 0.35,
     trips_per_image: Annotated[
         int, typer.Option("--trips-per-image", "-k", help="How many share an image.", rich_help_panel=DRAWING)
     ] = 1,
@@ -57,6 +65,9 @@ def main(
             rich_help_panel=DRAWING,
         ),
     ] = None,
+    stroke_sigma: Annotated[
+        float, typer.Option(help="Width of strokes, a Gaussian's standard deviation in px.", rich_help_panel=DRAWING)
+    ] = 0.0,
     merge_px: Annotated[
         float, typer.Option(help="Stations closer than this become one place.", rich_help_panel=DRAWING)
     ] = 1.0,
@@ -118,7 +129,14 @@ def main(
     )
     ingest_options = IngestOptions(
         clean=clean,
-        places=PlaceOptions(height=height, width=width, snap_m=snap_m, cell_px=cell_px, min_uses=min_uses),
+        places=PlaceOptions(
+            height=height,
+            width=width,
+            endpoint_error_px=endpoint_error,
+            snap_m=snap_m,
+            cell_px=cell_px,
+            min_uses=min_uses,
+        ),
         time_zone=time_zone,
         columns=parse_pairs("--column", column),
         stations=stations,
@@ -129,6 +147,7 @@ def main(
     options = RasterOptions(
         trips_per_image=trips_per_image,
         mode=mode,
+        stroke_sigma_px=stroke_sigma,
         merge_px=merge_px,
         attributes=parse_pairs("--attribute", attribute),
         store_mb=store_mb,
@@ -148,11 +167,15 @@ def parse_pairs(option: str, pairs: list[str] | None) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs or [])
 
 
-def parse_resolution(text: str) -> tuple[int, int]:
-    """ "64" → (64, 64); "48x64" → (48, 64), rows × columns; raises `InputError` on anything else."""
+def parse_resolution(text: str) -> tuple[int, int] | tuple[None, None]:
+    """ "64" → (64, 64); "48x64" → (48, 64), rows × columns; "auto" → (None, None); `InputError` on anything else."""
+    if text.lower() == "auto":
+        return None, None
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isdigit() and 8 <= int(part) <= 1024 for part in parts):
-        raise InputError(f"--resolution {text}: give a side such as 64, or ROWSxCOLUMNS such as 48x64, from 8 to 1024")
+        raise InputError(
+            f"--resolution {text}: give a side such as 64, ROWSxCOLUMNS such as 48x64, from 8 to 1024, or auto"
+        )
     return int(parts[0]), int(parts[-1])
 
 
@@ -170,6 +193,8 @@ def print_summary(made: "Rastered", run: Path) -> None:
     console = Console()
     console.print(table)
     channels, height, width = images.shape
+    if made.ingested.resolution_reason:
+        console.print(f"resolution {made.ingested.resolution_reason}")
     console.print(
         f"{len(images):,} training images of {height} × {width} px and {channels} channels "
         f"({', '.join(images.spec.plane_names)}), {images.spec.trips_per_image} trip(s) each, "

@@ -49,6 +49,7 @@ class RasterOptions:
     mode: str = "abod"
     blob_sigma_px: float = 0.7
     blob_gain: float = 3.0
+    stroke_sigma_px: float = 0.0
     merge_px: float = 1.0
     attributes: Mapping[str, str] = field(default_factory=dict)
     store_mb: int = 256
@@ -67,6 +68,7 @@ class RasterOptions:
             mode=self.mode,
             blob_sigma_px=self.blob_sigma_px,
             blob_gain=self.blob_gain,
+            stroke_sigma_px=self.stroke_sigma_px,
             level_scale=float(np.sqrt(self.trips_per_image)),
         )
 

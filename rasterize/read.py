@@ -63,6 +63,7 @@ class Ingested:
     """What `ingest` found."""
 
     frame: Frame
+    resolution_reason: str  # why the frame has so many pixels; empty where that was asked for
     n_trips: int
     rejects: dict[str, Any]  # as in rejects.json
     source: dict[str, Any]  # the look of the first file, for `rasterize.source.format_trips`
@@ -169,7 +170,13 @@ def _settle(parts: list[Part], run: Path, options: IngestOptions) -> Ingested:
             _check_places(rejects, kept.starts + kept.ends)
     write_stations(run / "stations.parquet", places, kept.starts, kept.ends)
     write_json(run / "rejects.json", rejects)
-    return Ingested(frame=places.frame, n_trips=rejects["kept"], rejects=rejects, source=parts[0].source)
+    return Ingested(
+        frame=places.frame,
+        resolution_reason=places.reason,
+        n_trips=rejects["kept"],
+        rejects=rejects,
+        source=parts[0].source,
+    )
 
 
 class _Kept:

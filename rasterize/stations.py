@@ -22,6 +22,7 @@ from rasterize.errors import InputError
 from rasterize.files import write_atomically
 from rasterize.frame import METRES_PER_DEGREE, Frame
 from rasterize.parts import End
+from rasterize.resolution import EXPECTED_ERROR_PX, choose_resolution
 from rasterize.rules import CELL_PREFIX
 
 BATCH_ROWS = 65_536
@@ -33,15 +34,19 @@ _OPEN_ENDS = pa.schema([("lat", pa.float64()), ("lng", pa.float64()), ("n", pa.i
 class PlaceOptions:
     """How ends of trips become stations or cells."""
 
-    height: int = 64  # of the frame, in pixels
-    width: int = 64
+    height: int | None = 64  # of the frame, in pixels; None: chosen by the spacing of stations
+    width: int | None = 64
+    endpoint_error_px: float = EXPECTED_ERROR_PX  # standard deviation of ends a generator paints, to choose by
     snap_m: float = 150.0  # an end without a station belongs to the nearest one this near …
     cell_px: int = 2  # … else to a grid cell of this many pixels a side
     min_uses: int = 2  # a station or cell with fewer starts and ends is a one-off
 
     def __post_init__(self) -> None:
-        if self.snap_m < 0 or min(self.cell_px, self.height, self.width) < 1:
+        sides = [side for side in (self.height, self.width) if side is not None]
+        if self.snap_m < 0 or min([self.cell_px, *sides]) < 1:
             raise InputError("snap_m must not be negative; cell_px, height and width must be at least 1")
+        if self.endpoint_error_px <= 0:
+            raise InputError(f"--endpoint-error {self.endpoint_error_px}: must be above 0 pixels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +54,7 @@ class Places:
     """Stations and cells that are no one-offs, and which of them each end of a trip belongs to."""
 
     frame: Frame
+    reason: str  # why the frame has so many pixels; empty where that was asked for
     table: pd.DataFrame  # id, name, lat, lng; the stations first
     of_station: NDArray  # the place of each station of the crowd, int64, -1 for a one-off; one -1 more
     of_open: Callable[[NDArray, NDArray], NDArray]  # points without a station → places, -1 for none
@@ -75,7 +81,7 @@ def find_places(connection: duckdb.DuckDBPyConnection, crowd: Crowd, options: Pl
     place_of = np.append(np.where(is_used, np.cumsum(is_used) - 1, -1), -1)
     of_station = np.full(len(crowd.words["station_id"]) + 1, -1)
     of_station[used["station"]] = np.arange(len(used))
-    frame = _frame_around(connection, crowd, used, options)
+    frame, reason = _frame_around(connection, crowd, used, options)
     cells = _count_cells(connection, frame, options)
 
     def of_open(lat: NDArray, lng: NDArray) -> NDArray:
@@ -85,7 +91,7 @@ def find_places(connection: duckdb.DuckDBPyConnection, crowd: Crowd, options: Pl
         return np.where(station >= 0, place_of[station], in_cell)
 
     table = pd.concat([used[["id", "name", "lat", "lng"]], _describe_cells(cells, frame, options)], ignore_index=True)
-    return Places(frame=frame, table=table, of_station=of_station, of_open=of_open)
+    return Places(frame=frame, reason=reason, table=table, of_station=of_station, of_open=of_open)
 
 
 def settle_stations(connection: duckdb.DuckDBPyConnection, words: Mapping[str, Sequence[str]]) -> pd.DataFrame:
@@ -152,8 +158,8 @@ def _count_uses(connection: duckdb.DuckDBPyConnection, stations: pd.DataFrame) -
 
 def _frame_around(
     connection: duckdb.DuckDBPyConnection, crowd: Crowd, stations: pd.DataFrame, options: PlaceOptions
-) -> Frame:
-    """The frame of all stations, ends in the open, and waypoints inside the area."""
+) -> tuple[Frame, str]:
+    """The frame of all stations, ends in the open, and waypoints inside the area; and why it has its resolution."""
     points = [stations[["lat", "lng"]].to_numpy()]
     (corners,) = connection.execute("SELECT min(lat), min(lng), max(lat), max(lng) FROM open_ends").fetchall()
     if corners[0] is not None:
@@ -163,7 +169,15 @@ def _frame_around(
     lat, lng = np.concatenate(points).T
     if len(lat) == 0:
         raise InputError("no station is used often enough: all trips touch one-off places; give more trips")
-    return Frame.around(lat, lng, height=options.height, width=options.width)
+
+    def frame_at(side: int) -> Frame:
+        return Frame.around(lat, lng, height=side, width=side)
+
+    if options.height is not None and options.width is not None:
+        return Frame.around(lat, lng, height=options.height, width=options.width), ""
+    station_lat, station_lng = stations["lat"].to_numpy(), stations["lng"].to_numpy()
+    side, reason = choose_resolution(station_lat, station_lng, frame_at, error_px=options.endpoint_error_px)
+    return frame_at(side), reason
 
 
 def _count_cells(connection: duckdb.DuckDBPyConnection, frame: Frame, options: PlaceOptions) -> NDArray:
