@@ -2,12 +2,13 @@
 
 import multiprocessing
 import platform
-import resource
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,13 @@ def measure(case: Callable[..., tuple[float, dict[str, Any]]], *arguments: Any) 
 
 def _run(case: Callable[..., tuple[float, dict[str, Any]]], arguments: tuple) -> tuple[float, dict[str, Any], float]:
     rate, extra = case(*arguments)
-    return rate, extra, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return rate, extra, peak_mib()
+
+
+def peak_mib() -> float:
+    """Peak resident memory of this process; `ru_maxrss` would count that of the process it was started by."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
 def print_heading(*packages: str) -> None:

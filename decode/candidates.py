@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from decode.scene import Scene, merge_short
+from rasterize.compiled import compiled
 from rasterize.draw import halve, trace, trace_path
 
 MAX_CANDIDATES = 4000  # per image; the best supported ones if there are more
@@ -51,7 +51,7 @@ def make_room(scene: Scene) -> Candidates:
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def blob_amplitudes(plane, atlas):
     """Trips per place that explain one plane of blobs: NNLS by coordinate descent, float32 [P]."""
     places, taps = atlas.blobs.shape
@@ -84,7 +84,7 @@ def blob_amplitudes(plane, atlas):
     return amplitude
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _level_around(place, half, field, scene):
     """The highest level of one half in the nine pixels around a place, as a share of a full line's."""
     width = scene.atlas.width
@@ -96,7 +96,7 @@ def _level_around(place, half, field, scene):
     return highest / scene.peak if scene.peak > 0 else highest
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def find_ends(load, half, field, scene, trips_per_image, with_faint):
     """Places that may be an end: those with a blob, then (if `with_faint`) those where a stroke seems to end.
 
@@ -124,7 +124,7 @@ def find_ends(load, half, field, scene, trips_per_image, with_faint):
     return found[:count], with_blob
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _is_painted(first, last, pixels, halves, field, peak, least):
     """Whether the share `least` of a stroke is painted, where and as strongly as it must be.
 
@@ -136,7 +136,7 @@ def _is_painted(first, last, pixels, halves, field, peak, least):
     return _painted_share(first, last, 1, pixels, halves, field, peak) >= least
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _painted_share(first, last, stride, pixels, halves, field, peak):
     """Share of every so manieth piece of a stroke that is painted."""
     there, whole, none = np.float32(0), np.float32(1e-9), np.float32(0)
@@ -150,7 +150,7 @@ def _painted_share(first, last, stride, pixels, halves, field, peak):
     return there / whole
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def place_stroke(origin, destination, route, first, room, scene):
     """Write the pieces of a candidate at `first`; returns where they end. A straight round trip has none.
 
@@ -188,7 +188,7 @@ def place_stroke(origin, destination, route, first, room, scene):
     return first + count
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _consider(i, k, route, count, origin, destination, least, field, scene, room):
     """Take one trip as candidate `count` if its stroke is painted to the share `least`; returns the new count.
 
@@ -202,7 +202,7 @@ def _consider(i, k, route, count, origin, destination, least, field, scene, room
     return _register(count, last, (i, k), (origin, destination, route), room.ends, room.local, room.starts)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _register(count, last, here, trip, ends, local, starts):
     """Note candidate `count`, whose pieces end at `last`; returns the new count, −1 if there is no more room."""
     if count + 1 >= MAX_CANDIDATES or last > PIECES:
@@ -213,7 +213,7 @@ def _register(count, last, here, trip, ends, local, starts):
     return count + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _copy(first, last, pixels, halves, at, to_pixels, to_halves):
     """Copy pieces `first` … `last` to `at`; returns where they end."""
     for i in range(last - first):
@@ -222,7 +222,7 @@ def _copy(first, last, pixels, halves, at, to_pixels, to_halves):
     return at + last - first
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def find_candidates(origins, destinations, field, scene, room, both, alone):
     """Fill `room` with trips between possible ends whose stroke is painted; returns how many.
 
@@ -237,7 +237,7 @@ def find_candidates(origins, destinations, field, scene, room, both, alone):
     return max(count, 0)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _consider_all(origins, destinations, field, scene, room, both, alone, raised):
     """One pass of `find_candidates`; −1 if there are too many."""
     places, count, with_routes = len(scene.atlas.place_xy), 0, len(scene.route_keys) > 0

@@ -2,15 +2,16 @@
 
 import numpy as np
 import pandas as pd
-from numba import njit, prange
+from numba import prange
 from numpy.typing import NDArray
 
 from decode.metrics import CATEGORIES
+from rasterize.compiled import compiled
 
 _FIRST = 4  # coordinates come first: most rows are out of reach after them
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@compiled(parallel=True)
 def nearest_two(points, others):
     """Euclidean distance of each of `points` [N, D] to its nearest and second nearest of `others` [M, D], exactly."""
     nearest, second = np.empty(len(points)), np.empty(len(points))

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from decode.routes import Routes
+from rasterize.compiled import compiled
 from rasterize.draw import Atlas, blob_radius, blob_table, gaussian_taps, make_atlas
 from rasterize.spec import Spec
 
@@ -79,7 +79,7 @@ def make_scene(spec: Spec, *, blur_px: float = 0.0, soft_px: float = 0.0, routes
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def merge_short(first, count, pixels, halves):
     """Merge each short piece of a stroke with a neighbour; returns how many are left.
 
@@ -100,7 +100,7 @@ def merge_short(first, count, pixels, halves):
     return min(count, last - first + 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _merge_all(atlas):
     """The table of an atlas with short pieces merged: starts, pixels, halves."""
     starts, pixels, halves = atlas.starts.copy(), atlas.pixels.copy(), atlas.halves.copy()
@@ -114,7 +114,7 @@ def _merge_all(atlas):
     return starts, pixels[: starts[-1]].copy(), halves[: starts[-1]].copy()
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def spread(first, last, pixels, halves, twice, width, dense):
     """Add pieces, blurred twice, to the two planes of `dense`, float32 [2 · area], the planes alternating."""
     size, line = len(twice), np.empty(2 * len(twice), np.float32)
@@ -130,7 +130,7 @@ def spread(first, last, pixels, halves, twice, width, dense):
                 there[k] += tap * line[k]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def find_box(first, last, pixels, width, reach, box):
     """Columns and rows that pieces and their blur reach: from, to, from, to; nothing is an empty box."""
     box[0], box[1], box[2], box[3] = 1 << 20, -(1 << 20), 1 << 20, -(1 << 20)
@@ -141,7 +141,7 @@ def find_box(first, last, pixels, width, reach, box):
         box[2], box[3] = min(box[2], row - reach), max(box[3], row + reach)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def clear(box, width, dense):
     """Set `dense` to zero inside a box."""
     for row in range(box[2], box[3] + 1):
@@ -150,7 +150,7 @@ def clear(box, width, dense):
             there[k] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def product(first, last, pixels, halves, field):
     """Inner product of pieces with the two planes of a field, float32 [2 · area], the planes alternating."""
     a, b = np.float32(0), np.float32(0)
@@ -161,7 +161,7 @@ def product(first, last, pixels, halves, field):
     return a + b
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _stroke_norms(atlas, twice):
     """Squared norm after the blur of every stroke of the table."""
     norms = np.zeros(len(atlas.starts) - 1, np.float32)

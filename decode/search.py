@@ -8,10 +8,10 @@ from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from decode.scene import clear, find_box, product, spread
+from rasterize.compiled import compiled
 
 MAX_ROWS = 512  # of the Gram matrix
 EASE = 0.1  # a trip of a spoilt image counts where it explains (1 − EASE) / 2 of itself: ends that are off cost it some
@@ -48,7 +48,7 @@ class Gram(NamedTuple):
     ease: np.float32
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def make_gram(count, origins, destinations, field, planes, scene, room, rows, dense):
     """The Gram matrix of `count` candidates, as yet without rows.
 
@@ -89,7 +89,7 @@ def make_gram(count, origins, destinations, field, planes, scene, room, rows, de
     return Gram(*pieces, rows, row_of, np.zeros(1, np.int64), norms, slopes, overlap, boxes, pair_of, dense, ease)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _box_between(xy, origin, destination, reach, box):
     """`find_box` of the straight stroke between two places."""
     for axis in range(2):
@@ -97,7 +97,7 @@ def _box_between(xy, origin, destination, reach, box):
         box[2 * axis], box[2 * axis + 1] = min(start, end) - reach, max(start, end) + reach
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _compare_blobs(ends, plane, atlas, overlap, matched):
     """Inner products of the blobs of some places with each other and with a plane."""
     taps = atlas.blobs.shape[1]
@@ -117,7 +117,7 @@ def _compare_blobs(ends, plane, atlas, overlap, matched):
             dense[atlas.blobs_at[p, n]] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def gram_row(j, gram):
     """Index of the row of candidate `j`, computed now if it is not known; −1 if there is no more room."""
     if gram.row_of[j] >= 0:
@@ -141,7 +141,7 @@ def gram_row(j, gram):
     return k
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def find_amplitudes(gram, limit):
     """Non-negative amplitudes of least squares, by coordinate descent along the steepest coordinate, float32 [M]."""
     count = len(gram.norms)
@@ -167,7 +167,7 @@ def find_amplitudes(gram, limit):
     return amplitude
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _change(j, amount, counts, slopes, gram):
     """Paint candidate `j` some times more; false if there is no room for its row."""
     k = gram_row(j, gram)
@@ -179,7 +179,7 @@ def _change(j, amount, counts, slopes, gram):
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _best_instead(i, slopes, gram, best):
     """The best replacement of one painting of candidate `i`: (gain, candidate), −2: none above `best`; −1: nothing."""
     row = gram.rows[gram.row_of[i]]
@@ -194,7 +194,7 @@ def _best_instead(i, slopes, gram, best):
     return best, chosen
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _best_exchange(i, chosen, slopes, gram, best):
     """The best exchange of destinations between candidate `i` and another chosen one: (gain, other, p, q).
 
@@ -221,7 +221,7 @@ def _best_exchange(i, chosen, slopes, gram, best):
     return best, other, first, second
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def search_counts(amplitude, gram, limit):
     """Round, then add, drop, replace or exchange trips while that lowers the squared residual.
 
@@ -255,7 +255,7 @@ def search_counts(amplitude, gram, limit):
     return counts, slopes
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _exchange(chosen, counts, slopes, gram):
     """Let the two trips exchange their destinations that gain most by it; false if none gain."""
     best, moves = np.float32(LEAST_GAIN), (-1, -1, -1, -1)
@@ -272,7 +272,7 @@ def _exchange(chosen, counts, slopes, gram):
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def find_margins(counts, slopes, gram):
     """How much more of the image's energy is left unexplained without each chosen candidate, float32 [M].
 

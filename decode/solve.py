@@ -13,7 +13,6 @@ from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from decode.candidates import (
@@ -31,6 +30,7 @@ from decode.routes import Routes
 from decode.scene import make_scene
 from decode.search import MAX_ROWS, find_amplitudes, find_margins, make_gram, search_counts
 from decode.values import painted_values
+from rasterize.compiled import compiled
 from rasterize.draw import blur
 from rasterize.spec import Spec
 
@@ -170,7 +170,7 @@ def solve(images: NDArray, spec: Spec, *, degradation: Degradation = CLEAN, rout
     return Decoder(spec, degradation=degradation, routes=routes).solve(images)
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@compiled(fastmath={"reassoc", "contract"})
 def _squared(array):
     """Squared norm."""
     total = np.float32(0)
@@ -179,7 +179,7 @@ def _squared(array):
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _take_plane(plane, scale, shift, cut, pad, out):
     """Write one plane of an image into the padded frame, in units of a stroke; returns its energy."""
     height, width = plane.shape
@@ -194,7 +194,7 @@ def _take_plane(plane, scale, shift, cut, pad, out):
     return energy
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _take_image(image, scales, shifts, cuts, scene, work):
     """Write an image into the padded frame, its strokes softened; returns its energy, NaN if that is not finite.
 
@@ -225,7 +225,7 @@ def _take_image(image, scales, shifts, cuts, scene, work):
     return energy
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _find_single(gram):
     """Exactly one trip: the candidate of the highest normalised correlation, whatever the generator's gain.
 
@@ -241,7 +241,7 @@ def _find_single(gram):
     return chosen, best, best - second
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _explain(count, gram, trips_per_image, limit, energy):
     """Counts per candidate, inner products of the rest with each, margins, and energy left."""
     if trips_per_image == 1:
@@ -258,7 +258,7 @@ def _explain(count, gram, trips_per_image, limit, energy):
     return counts, slopes, find_margins(counts, slopes, gram), left
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _decode_image(scene, trips_per_image, limit, usual, with_lost, energy, work):
     """Candidates and their counts, inner products, margins, the Gram matrix, and energy left.
 
@@ -284,7 +284,7 @@ def _decode_image(scene, trips_per_image, limit, usual, with_lost, energy, work)
         with_lost = True
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _write_values(chosen, counts, scene, work, values):
     """Levels of the painted planes of the chosen candidates, a row per trip."""
     trips, many = np.empty((len(chosen), 3), np.int32), np.empty(len(chosen), np.int64)
@@ -299,7 +299,7 @@ def _write_values(chosen, counts, scene, work, values):
             row += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _decode_range(images, scene, trips_per_image, limit, levels, with_lost, work, out):
     """Decode images one by one into the arrays of `out`."""
     scales, shifts, cuts, usual = levels

@@ -1,17 +1,17 @@
 """Levels of the painted planes along each decoded stroke: least squares over the strokes of one image."""
 
 import numpy as np
-from numba import njit
 
 from decode.candidates import place_stroke
 from decode.scene import clear, find_box, product, spread
+from rasterize.compiled import compiled
 from rasterize.draw import blur
 
 LEAST_MASS = 0.2  # of a stroke: painted values of fainter ones are not made up for
 SWEEPS = 200
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def painted_values(trips, counts, planes, scene, room, dense):
     """Level per trip and painted plane, float32 [K, P].
 
@@ -50,7 +50,7 @@ def painted_values(trips, counts, planes, scene, room, dense):
     return values
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _place_mass(origin, destination, route, first, count, room, scene):
     """Pieces of a stroke and of the origin's blob in one plane, `count` times as strong; returns where they end."""
     last = place_stroke(origin, destination, route, first, room, scene)
@@ -66,7 +66,7 @@ def _place_mass(origin, destination, route, first, count, room, scene):
     return last + scene.sharp.shape[1]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _solve(gram, slopes, found):
     """gram · found = slopes by Gauss–Seidel."""
     for _ in range(SWEEPS):

@@ -9,9 +9,10 @@ from math import ceil, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ive, ndtr
+
+from rasterize.compiled import compiled
 
 if TYPE_CHECKING:
     from rasterize.imageset import Strokes
@@ -24,7 +25,7 @@ CHUNK = 64  # images a thread draws at a time
 ONE = np.float32(1)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def trace(x0, y0, x1, y1, height, width, pixels, lengths, middles):
     """Walk a segment over the pixel borders it crosses (Amanatides & Woo 1987).
 
@@ -89,7 +90,7 @@ def blob_table(x: NDArray, y: NDArray, *, sigma_px: float, height: int, width: i
     return index.reshape(shape).astype(np.int32), weight.reshape(shape).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def trace_path(xs, ys, height, width, pixels, lengths, middles):
     """`trace` over a polyline: `middles` run from 0 to 1 over its whole length. Returns how many were written."""
     total = 0.0
@@ -142,7 +143,7 @@ def make_atlas(xy: NDArray, *, height: int, width: int, sigma_px: float, mass: f
     return Atlas(xy, at, blobs, starts, pixels, halves, height, width, np.float32(unit))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _all_strokes(xy, height, width, unit):
     """The strokes from every place to every place: starts [P² + 1], pixels, halves."""
     places, size = len(xy), height + width + 4
@@ -161,7 +162,7 @@ def _all_strokes(xy, height, width, unit):
     return starts, pixels[: starts[-1]].copy(), halves[: starts[-1]].copy()
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def halve(count, lengths, middles, unit, halves):
     """Lengths and positions along the trip, from `trace` → weights in A and B."""
     for i in range(count):
@@ -183,7 +184,7 @@ def gaussian_taps(sigma_px: float) -> NDArray:
     return (taps / taps.sum()).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def blur(plane, taps, height, width, out, scratch):
     """Convolve a flat plane with taps in both directions, nothing beyond the frame; `out` may be `plane`."""
     reach = len(taps) // 2
@@ -200,14 +201,14 @@ def blur(plane, taps, height, width, out, scratch):
             _add_scaled(out[row * width : (row + 1) * width], taps[k + reach], scratch[here : here + width])
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _add_scaled(total, factor, array):
     """total += factor · array, in a loop that compiles to vector instructions."""
     for i in range(len(total)):
         total[i] += factor * array[i]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _trace_stroke(s, strokes, atlas, pixels, halves, lengths, middles):
     """Pixels and halves of stroke `s`, along its path if it has one. Returns how many were written."""
     _, ends, _, paths, path_offsets = strokes
@@ -221,7 +222,7 @@ def _trace_stroke(s, strokes, atlas, pixels, halves, lengths, middles):
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _add_stroke(image, pixels, halves, first, last, values, s, weight, grey):
     """Add pieces `first` … `last` to an image [C, H·W]: A and B (or grey), then the painted planes of stroke `s`."""
     if grey:
@@ -237,14 +238,14 @@ def _add_stroke(image, pixels, halves, first, last, values, s, weight, grey):
             image[len(image) - values.shape[1] + plane, pixels[i]] += level * (halves[i, 0] + halves[i, 1])
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _add_blob(image, plane, place, weight, atlas):
     """Add the blob of a place to one plane of an image [C, H·W]."""
     for i in range(atlas.blobs.shape[1]):
         image[plane, atlas.blobs_at[place, i]] += weight * atlas.blobs[place, i]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _draw_image(image, begin, end, strokes, weights, atlas, taps, grey, longest):
     """Draw strokes `begin` … `end` into an image [C, H·W]: strokes, their width, then blobs.
 
@@ -282,7 +283,7 @@ def _draw_image(image, begin, end, strokes, weights, atlas, taps, grey, longest)
             _add_blob(image, len(image) - painted + plane, ends[s, 0], weight * values[s, plane], atlas)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _draw_images(images, which, strokes, weights, atlas, taps, grey, longest):
     """Draw images [B, C, H·W]."""
     for b in range(len(which)):
