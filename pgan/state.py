@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pgan.config import TrainConfig
 from pgan.networks import Discriminator, Generator, NetworkShape
 from pgan.pyramid import estimate_energies, estimate_scales
+from pgan.ranks import Ranks
 from pgan.schedule import Growth, learning_rate_at
 
 
@@ -22,13 +23,19 @@ def make_networks(shape: NetworkShape, *, seed: int) -> tuple[Generator, Discrim
 class TrainState:
     """G, D, G_ema, both Adams, images shown, steps skipped, the stream of latents, and the range of the reals.
 
-    scales [levels, C] and energies [levels] are those of `pgan.pyramid`: fitted once, at the start of a run.
+    scales [levels, C] and energies [levels] are those of `pgan.pyramid`: fitted once, at the start of a run. With
+    several `ranks` all of it is the same on each: random numbers are drawn for the whole batch, then shared out.
     """
 
-    def __init__(self, config: TrainConfig, shape: NetworkShape, *, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, shape: NetworkShape, *, device: torch.device, ranks: Ranks | None = None
+    ) -> None:
         generator, discriminator = make_networks(shape, seed=config.seed)
         self.config = config
         self.device = device
+        self.ranks = ranks or Ranks()
+        part = self.ranks.part_of_batch(config)
+        self.part = None if part is None else part.to(device)  # this rank's rows of a batch; None: all of them
         self.generator = generator.to(device)
         self.discriminator = discriminator.to(device)
         self.ema = deepcopy(self.generator).requires_grad_(False)
@@ -52,9 +59,17 @@ class TrainState:
         self.scales, self.energies = scales.to(self.device), estimate_energies(sample, scales)
 
     def latents(self) -> Tensor:
-        """A batch of z, [batch, latent_size]."""
+        """This rank's part of a batch of z, [batch / ranks, latent_size]."""
         size = (self.config.batch, self.config.latent_size)
-        return torch.randn(size, generator=self.random, device=self.device)
+        return self._own(torch.randn(size, generator=self.random, device=self.device))
+
+    def mixes(self) -> Tensor:
+        """Uniform numbers in [0, 1), one for each image of this rank's part of a batch: [batch / ranks, 1, 1, 1]."""
+        size = (self.config.batch, 1, 1, 1)
+        return self._own(torch.rand(size, generator=self.random, device=self.device))
+
+    def _own(self, batch: Tensor) -> Tensor:
+        return batch if self.part is None else batch[self.part]
 
     def enter(self, growth: Growth) -> None:
         """Set the learning rate; at a new level forget Adam's moments, which belong to a smaller network (ProGAN)."""

@@ -1,0 +1,47 @@
+"""Collapse: the spread of fakes beside that of reals, on strokes."""
+
+import torch
+
+from pgan.diversity import COLLAPSED, spreads
+
+
+def strokes(count: int, *, kinds: int, pixels: int = 32, seed: int = 0) -> torch.Tensor:
+    """Images [N, 1, pixels, pixels] of one bright row or column, of so many kinds in equal numbers."""
+    random = torch.Generator().manual_seed(seed)
+    places = torch.randperm(2 * pixels, generator=random)[:kinds].repeat(count // kinds + 1)[:count]
+    images = torch.zeros(count, 1, pixels, pixels)
+    for image, place in zip(images, places.tolist(), strict=True):
+        if place < pixels:
+            image[0, place] = 5
+        else:
+            image[0, :, place - pixels] = 5
+    return images
+
+
+def share(reals: torch.Tensor, fakes: torch.Tensor) -> float:
+    real, fake = spreads(reals, fakes)
+    return float(fake / real)
+
+
+def test_as_many_kinds_of_strokes_spread_alike_at_every_size():
+    for pixels in (4, 8, 32, 48):
+        kinds = min(2 * pixels, 16)
+        reals, fakes = (strokes(16, kinds=kinds, pixels=pixels, seed=seed) for seed in (1, 2))
+        assert 0.8 < share(reals, fakes) < 1.25
+
+
+def test_collapse_falls_below_the_share_and_no_outlier_or_speckle_hides_it():
+    reals, fakes = strokes(16, kinds=16), strokes(16, kinds=1)
+    random = torch.Generator().manual_seed(0)
+    assert share(reals, fakes) < 0.01
+    assert share(reals, strokes(16, kinds=2, seed=3)) < 0.6  # half the pairs are alike
+    fakes[0] *= 1e6  # 15 of 120 pairs, at most twice the mean each
+    assert share(reals, fakes) < COLLAPSED
+    speckled = strokes(16, kinds=1) + 0.7 * torch.randn(16, 1, 32, 32, generator=random)
+    unpooled = (speckled[0] - speckled[1]).norm() / (reals[0] - reals[1]).norm()
+    assert share(reals, speckled) < COLLAPSED < unpooled
+
+
+def test_one_image_and_broken_images_give_no_number_but_no_error():
+    assert torch.stack(spreads(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 4, 4))).isnan().all()
+    assert spreads(strokes(4, kinds=4), torch.full((4, 1, 32, 32), float("nan")))[1].isnan()
