@@ -23,8 +23,9 @@ LEAST_FREQUENCY = 0.1  # cycles per pixel, of a first look at blobs: below, it m
 BLURS_PX = np.arange(0, 2.001, 0.02)
 EMPTY = 0.01  # of a stroke: where the drawing holds less there is only background
 LEAST_NOISE = 0.005  # of a stroke: below, the tails of blobs pass for noise
-EMPTY_SHARE = 0.8  # of pixels at exactly zero: there is no noise, only emptiness
+EMPTY_SHARE = 0.75  # of pixels at exactly zero: they are empty, and nothing is known of noise
 NOISE_FLOOR = 4.0  # standard deviations above which a blob is none of noise
+NEAR, SHARE_OF_SINGLE = 0.25, 0.15  # of blobs: so many this near to a strength are a cluster
 EMPTY_PIXELS = 1000  # that tell of a background
 ZEROS = 0.02, 0.98  # share of empty pixels at exactly zero between which levels below were cut off, not just empty
 
@@ -70,16 +71,18 @@ def _first_guess(levels: NDArray, spec: Spec) -> Degradation:
         zeros.append(float((values == 0).mean()))
         if zeros[-1] > EMPTY_SHARE:
             backgrounds.append(0.0)
+            noises.append(0.0)
             continue
         shares = np.array([0.0, 0.2]) + max(0.3, zeros[-1] + 0.02)
         low, high = np.quantile(values, shares)
         noises.append(float((high - low) / np.diff(ndtri(shares))[0]))
         backgrounds.append(float(low - noises[-1] * ndtri(shares[0])))
+    noise = min(noises)  # of the emptiest plane
     clipped = [ZEROS[0] < share < ZEROS[1] for share in zeros]
     guess = Degradation(
-        backgrounds=tuple(backgrounds),
-        noise=min(noises, default=0.0),  # of the emptiest plane
-        clipped=bool(np.mean(clipped) > 0.5),
+        backgrounds=tuple(backgrounds) if noise > 0 else (0.0,) * len(backgrounds),
+        noise=noise,
+        clipped=noise > 0 and bool(np.mean(clipped) > 0.5),
         unexplained=1.0,
     )
     if spec.drawing.mode != "grey":
@@ -125,6 +128,10 @@ def _single_strength(levels: NDArray, plane: int, spec: Spec, guess: Degradation
     if not len(strong):
         return 0.0, 0.0
     middle = float(np.median(strong))
+    for trips in (3, 2):  # where most blobs are of several
+        if np.mean(np.abs(strong * trips / middle - 1) < NEAR) > SHARE_OF_SINGLE:
+            middle /= trips
+            break
     for _ in range(5):
         middle = float(np.median(strong[(strong > 0.5 * middle) & (strong < 1.5 * middle)]))
     single = strong[(strong > 0.5 * middle) & (strong < 1.5 * middle)]

@@ -8,6 +8,7 @@ from spec_examples import make_spec, random_strokes, scattered
 
 from decode.degradation import MEDIUM, MILD, Degradation, draw_degraded
 from decode.estimate import choose_sample, estimate_degradation
+from rasterize.imageset import draw_images
 
 FAINT = Degradation(
     blur_px=0.8,
@@ -52,6 +53,22 @@ def test_clean_images_are_clean():
     found = estimate_degradation(images, spec)
     assert found.total_blur_px == 0 and found.noise < 0.001 and found.lost == 0
     assert np.allclose(found.gains, 1, atol=1e-3) and np.allclose(found.backgrounds, 0, atol=1e-3)
+
+
+def test_clean_images_are_clean_however_full():
+    rng = np.random.default_rng(0)
+    spec = make_spec(scattered(25, side=64, rng=rng, apart=8), side=64, trips_per_image=32)
+    found = estimate_degradation(draw_images(spec, random_strokes(spec, images=30, seed=0)), spec)
+    assert found.noise < 0.001 and np.allclose(found.gains, 1, atol=2e-3)
+
+
+@pytest.mark.parametrize("level", [-0.08, -0.14])
+def test_backgrounds_may_be_far_below_zero(level):
+    true = replace(MEDIUM, backgrounds=(level,) * 4)
+    spec, images = images_of(true, trips_per_image=16, images=60)
+    found = estimate_degradation(images, spec)
+    assert found.noise == pytest.approx(0.08, abs=0.01)
+    assert np.allclose(found.backgrounds, level, atol=0.02) and np.allclose(found.gains, 1, rtol=0.15)
 
 
 def test_a_grey_set_has_a_blur_and_a_gain_too():
