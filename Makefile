@@ -5,7 +5,9 @@ RUN        ?= runs/default
 PRESET     ?= tiny
 RESOLUTION ?= 32
 K          ?= 1
+RASTER     ?=
 TRAIN      ?=
+DECODE     ?=
 
 PYTHON := .venv/bin/python
 READY  := .venv/ready
@@ -26,9 +28,9 @@ help:
 	@echo '  make demo       everything on a simulated city, from nothing; results in runs/demo'
 	@echo '  make test       all tests'
 	@echo
-	@echo '  make raster     trip files -> clean trips, stations, images     TRIPS= RUN= RESOLUTION= K='
+	@echo '  make raster     trip files -> clean trips, stations, images     TRIPS= RUN= RESOLUTION= K= RASTER='
 	@echo '  make train      images -> progressive-growing GAN               RUN= PRESET= TRAIN='
-	@echo '  make decode     GAN -> fake images -> synthetic.csv/.parquet    RUN='
+	@echo '  make decode     GAN -> fake images -> synthetic.csv/.parquet    RUN= DECODE='
 	@echo '  make report     real against synthetic -> report/index.html     RUN='
 	@echo
 	@echo '  make lint       ruff        make bench      speed of the codec'
@@ -37,10 +39,10 @@ help:
 	@echo 'Variables and their values now:'
 	@echo '  TRIPS=$(TRIPS)        files, a quoted glob, or folders'
 	@echo '  RUN=$(RUN)        folder for everything this run makes'
-	@echo '  RESOLUTION=$(RESOLUTION)      side of the images in pixels'
+	@echo '  RESOLUTION=$(RESOLUTION)      side of the images in pixels, or auto'
 	@echo '  K=$(K)                trips per image'
 	@echo '  PRESET=$(PRESET)        tiny (a CPU, minutes), default, paper'
-	@echo '  TRAIN=$(TRAIN)             more flags of python -m pgan train'
+	@echo '  RASTER= TRAIN= DECODE=      more flags of the three commands, e.g. DECODE="--workers 4"'
 	@echo
 	@echo "Example: make raster train decode report TRIPS='data/JC-2019*' RUN=runs/jc PRESET=tiny"
 
@@ -69,13 +71,14 @@ report: $(REPORT)
 ifneq ($(strip $(TRIPS)),)
 $(IMAGES): $(wildcard $(TRIPS)) $(RUN)/raster.options
 
+$(RUN)/raster.options: export OPTIONS = $(TRIPS) $(RESOLUTION) $(K) $(RASTER)
 $(RUN)/raster.options: FORCE
 	@mkdir -p $(RUN)
-	@echo '$(TRIPS) $(RESOLUTION) $(K)' | cmp -s - $@ || echo '$(TRIPS) $(RESOLUTION) $(K)' > $@
+	@echo "$$OPTIONS" | cmp -s - $@ || echo "$$OPTIONS" > $@
 endif
 
 $(IMAGES): | $(READY)
-	$(PYTHON) -m rasterize $(TRIPS) --run $(RUN) --resolution $(RESOLUTION) --trips-per-image $(K)
+	$(PYTHON) -m rasterize $(TRIPS) --run $(RUN) --resolution $(RESOLUTION) --trips-per-image $(K) $(RASTER)
 
 $(MODEL): $(IMAGES)
 	$(PYTHON) -m pgan train --run $(RUN) --preset $(PRESET) $(TRAIN)
@@ -85,7 +88,7 @@ $(FAKES): $(MODEL)
 	$(PYTHON) -m pgan sample --run $(RUN)
 
 $(TABLE): $(FAKES)
-	$(PYTHON) -m decode --run $(RUN)
+	$(PYTHON) -m decode --run $(RUN) $(DECODE)
 
 $(REPORT): $(TABLE)
 	$(PYTHON) -m decode compare $(RUN)/trips.parquet $(TABLE) --run $(RUN)
@@ -98,7 +101,9 @@ lint: $(READY)
 	$(PYTHON) -m ruff format --check
 
 bench: $(READY)
-	$(PYTHON) -m benchmarks.codec
+	$(PYTHON) -m benchmarks.drawing
+	$(PYTHON) -m benchmarks.decoding
+	$(PYTHON) -m benchmarks.ingest
 
 notebooks: $(READY)
 	.venv/bin/jupyter-execute notebooks/*.ipynb

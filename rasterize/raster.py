@@ -106,8 +106,8 @@ def raster(
     write_strokes(folder, strokes)
     stored = _store_images(folder, spec, strokes, options.store_mb)
     del strokes  # of millions of trips they are large
-    everyone = _encode_ends(TripFile(run / "trips.parquet"), stations, place_of)
-    write_png(folder / "density.png", colour_density(draw_density(spec, everyone)))
+    density = draw_density(spec, _encode_ends(TripFile(run / "trips.parquet"), stations, place_of))
+    write_png(folder / "density.png", colour_density(density))
     files = {path.name: sha256(path) for path in find_files(paths)}
     stations_file = str(ingest_options.stations) if ingest_options.stations else None
     reading = {**asdict(ingest_options), "stations": stations_file}

@@ -116,9 +116,29 @@ def test_decode_without_fakes_and_with_foreign_ones(tmp_path):
 
 def test_decode_roundtrip_prints_json(tmp_path):
     write_city(tmp_path / "city.csv", trips=600, stations=8)
-    done = run(
-        "decode", "roundtrip", tmp_path / "city.csv", "--resolution", "64", "-k", "4", "--trips", "300", "--json"
-    )
+    words = ["decode", "roundtrip", tmp_path / "city.csv", "--resolution", "64", "-k", "4", "--trips", "300", "--json"]
+    done = run(*words)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures["trips"] == 300 and figures["precision"] >= 0.99 and figures["recall"] >= 0.99
+    spoilt = json.loads(run(*words, "--noise", "medium", "--lost", "0.1").stdout)
+    assert 0.9 < spoilt["recall"] < 1 and spoilt["value_error"][0] > 10 * figures["value_error"][0]
+    assert_refused(run(*words, "--noise", "loud"), "--noise loud", "none, mild, medium")
+
+
+def test_make_hands_more_flags_on_and_makes_nothing_twice(tmp_path):
+    write_city(tmp_path / "city.csv", trips=600, stations=8)
+    broken = f"--stations '{tmp_path}/none.json'"
+    make = ["make", "raster", f"PYTHON={sys.executable}", "READY=setup.cfg", f"TRIPS={tmp_path}/city.csv"]
+    make += [f"RUN={tmp_path}/run", "RESOLUTION=auto"]
+
+    def run_make(flags):
+        return subprocess.run([*make, f"RASTER={flags}"], capture_output=True, text=True, cwd=ROOT, check=False)
+
+    assert "none.json" in run_make(broken).stderr
+    first = run_make("--time-zone 'America/New_York' --workers 2")
+    assert first.returncode == 0 and "resolution 16 px" in first.stdout, first.stderr
+    assert "-m rasterize" not in run_make("--time-zone 'America/New_York' --workers 2").stdout
+    assert "-m rasterize" in run_make("--stroke-sigma 0.7").stdout
+    spec = json.loads((tmp_path / "run" / "images" / "spec.json").read_text())
+    assert spec["drawing"]["stroke_sigma_px"] == 0.7
