@@ -229,20 +229,23 @@ def _add_stroke(image, pixels, halves, first, last, values, s, weight, grey):
         for i in range(first, last):
             image[0, pixels[i]] += weight * (halves[i, 0] + halves[i, 1])
     else:
+        a, b = image[0], image[1]
         for i in range(first, last):
-            image[0, pixels[i]] += weight * halves[i, 0]
-            image[1, pixels[i]] += weight * halves[i, 1]
+            at = np.uint32(pixels[i])  # of unsigned indices numba does not ask whether they count from the end
+            a[at] += weight * halves[i, 0]
+            b[at] += weight * halves[i, 1]
     for plane in range(values.shape[1]):
-        level = weight * values[s, plane]
+        level, painted = weight * values[s, plane], image[len(image) - values.shape[1] + plane]
         for i in range(first, last):
-            image[len(image) - values.shape[1] + plane, pixels[i]] += level * (halves[i, 0] + halves[i, 1])
+            painted[np.uint32(pixels[i])] += level * (halves[i, 0] + halves[i, 1])
 
 
 @compiled()
 def _add_blob(image, plane, place, weight, atlas):
     """Add the blob of a place to one plane of an image [C, H·W]."""
-    for i in range(atlas.blobs.shape[1]):
-        image[plane, atlas.blobs_at[place, i]] += weight * atlas.blobs[place, i]
+    levels, blob, blob_at = image[plane], atlas.blobs[place], atlas.blobs_at[place]
+    for i in range(len(blob)):
+        levels[np.uint32(blob_at[i])] += weight * blob[i]
 
 
 @compiled()
