@@ -1,133 +1,94 @@
-"""Files of a model folder: what the run is (run.json), where it stands (checkpoint.pt), its result (snapshot.pt)."""
+"""Files of a model folder that hold tensors: where the run stands (checkpoints/), and its result (snapshot.pt)."""
 
-import pickle
-import platform
-import subprocess
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
-from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pgan.config import TrainConfig
-from pgan.networks import Generator, NetworkShape, count_parameters
+from pgan.networks import Generator, NetworkShape
+from pgan.record import differences
+from pgan.sealed import FOREIGN, first_line, manifest_of, read_sealed, seal, write_sealed
 from pgan.state import TrainState
 from rasterize.errors import InputError
-from rasterize.files import write_atomically
-from rasterize.imageset import ImageSet
-
-CHECKPOINT_VERSION = 1
-# what torch.load and load_state_dict raise on files that are cut, damaged, foreign or malicious
-DAMAGE = (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError, AttributeError)
 
 
-def describe_images(images: ImageSet) -> dict[str, Any]:
-    """What identifies an image set, as JSON."""
-    return {
-        "fingerprint": images.fingerprint,
-        "shape": list(images.shape),
-        "images": len(images),
-        "factors": {factor.name: len(factor.values) for factor in images.factors},
-    }
+def save_checkpoint(model: Path, state: TrainState, *, identity: Mapping[str, Any]) -> None:
+    """Write everything needed to go on to checkpoints/NIMG-HASH.pt, then drop all but the newest few.
 
-
-def describe_run(config: TrainConfig, images: ImageSet, *, state: TrainState) -> dict[str, Any]:
-    """The content of run.json."""
-    return {
-        "config": config.to_json(),
-        "seed": config.seed,
-        "image_set": describe_images(images),
-        "network": state.generator.shape.to_json(),
-        "scales": state.scales.tolist(),
-        "energies": state.energies.tolist(),
-        "parameters": {"G": count_parameters(state.generator), "D": count_parameters(state.discriminator)},
-        "versions": {name: version(name) for name in ("pgan-trips", "torch", "torchvision", "numpy")}
-        | {"python": platform.python_version()},
-        "git_commit": _git_commit(),
-        "device": str(state.device),
-        "threads": torch.get_num_threads(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _git_commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:  # no git here
-        return None
-    return found.stdout.strip() if found.returncode == 0 else None
-
-
-def refuse_other_run(model: Path, config: TrainConfig, *, images: ImageSet) -> None:
-    """Raise `InputError` if `model` holds a run with other settings or another image set, saying what differs."""
-    path = model / "run.json"
-    if not path.exists():
-        return
-    try:
-        run = loads(path.read_text(encoding="utf-8"))
-        there = _flat(run["config"], "") | _flat(run["image_set"], "image set ")
-    except (JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path}: damaged ({error}); remove {model} to train afresh") from error
-    here = _flat(config.to_json(), "") | _flat(describe_images(images), "image set ")
-    differ = [
-        f"{name} was {there.get(name, 'unset')}, now {here.get(name, 'unset')}"
-        for name in sorted(there.keys() | here.keys())
-        if there.get(name) != here.get(name)
-    ]
-    if differ:
-        raise InputError(
-            f"{model}: holds another run: {'; '.join(differ)}; give the same settings and images to go on with it, "
-            f"train into another run folder, or remove {model}"
-        )
-
-
-def _flat(value: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {prefix + name: item for name, item in value.items()}
-
-
-def save_checkpoint(model: Path, state: TrainState) -> None:
-    """Write everything needed to go on to checkpoint.pt; a kill leaves the old one or the new one, never half."""
-    saved = state.state_dict() | {"version": CHECKPOINT_VERSION}
-    with write_atomically(model / "checkpoint.pt") as temporary:
-        torch.save(saved, temporary)
-
-
-def load_checkpoint(model: Path, state: TrainState) -> bool:
-    """Bring `state` to where checkpoint.pt left it; says whether there is one.
-
-    Nothing in the file is executed. Raises `InputError` on a damaged or foreign one.
+    The name depends on the content, so that no save ever overwrites a file: whenever it is killed, the checkpoints of
+    before are there.
     """
-    for leftover in model.glob(".*.tmp.*"):  # of a save that was killed
-        leftover.unlink()
-    path = model / "checkpoint.pt"
-    if not path.exists():
-        return False
+    data, sha256 = seal(state.state_dict() | {"identity": json.dumps(identity)})
+    path = model / "checkpoints" / f"{state.nimg:09d}-{sha256[:8]}.pt"
+    write_sealed(path, data, sha256=sha256)
+    older = [other for other in list_checkpoints(model) if other != path and _nimg(other) <= state.nimg]
+    for surplus in older[state.config.keep_checkpoints - 1 :]:
+        surplus.unlink()
+        manifest_of(surplus).unlink(missing_ok=True)
+
+
+def list_checkpoints(model: Path) -> list[Path]:
+    """All checkpoints that were not refused, newest first."""
+    return sorted((model / "checkpoints").glob("[0-9]*-*.pt"), key=_nimg, reverse=True)
+
+
+def _nimg(path: Path) -> int:
+    return int(path.name.split("-")[0])
+
+
+def load_newest(model: Path, state: TrainState, *, identity: Mapping[str, Any]) -> Path | None:
+    """Bring `state` to where the newest valid checkpoint left it and return its path; None if there are none at all.
+
+    Every one that cannot be used is named in a printed line with the reason, and set aside as NAME.refused. Raises
+    `InputError` if there are some but none of use.
+    """
+    found = list_checkpoints(model)
+    for path in found:
+        try:
+            load_checkpoint(path, state, identity=identity)
+        except InputError as refusal:
+            print(f"refused: {refusal}; going back to the checkpoint before", flush=True)
+            path.rename(path.with_suffix(".pt.refused"))
+        else:
+            return path
+    refused = sorted((model / "checkpoints").glob("*.refused"))
+    if refused:
+        names = ", ".join(path.name for path in refused)
+        raise InputError(
+            f"{model}: none of its checkpoints can be used ({names}); bring back one from a copy, or remove {model} "
+            "to train afresh"
+        )
+    return None
+
+
+def load_checkpoint(path: Path, state: TrainState, *, identity: Mapping[str, Any]) -> None:
+    """Bring `state` to where one checkpoint left it; raises `InputError` if that is damaged, foreign or another run's.
+
+    A refused one may leave `state` half changed.
+    """
+    saved = read_sealed(path, device=state.device)
     try:
-        saved = torch.load(path, map_location=state.device, weights_only=True)
-        _check_version(saved, path)
+        differ = differences(json.loads(saved["identity"]), identity)
+        if differ:
+            raise InputError(f"{path}: of another run: {differ}")
         state.load_state_dict(saved)
     except InputError:
         raise
-    except DAMAGE as error:
-        raise InputError(
-            f"{path}: damaged checkpoint ({_first_line(error)}); remove {model} to train afresh"
-        ) from error
-    return True
+    except FOREIGN as error:
+        raise InputError(f"{path}: not a checkpoint of these networks ({first_line(error)})") from error
 
 
-def _check_version(saved: Mapping[str, Any], path: Path) -> None:
-    if saved["version"] != CHECKPOINT_VERSION:
-        raise InputError(f"{path}: version {saved['version']}, this program reads {CHECKPOINT_VERSION}; train afresh")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def remove_leftovers(model: Path) -> None:
+    """Remove what saves that were killed left behind: temporary files, and manifests without their file."""
+    for leftover in model.rglob(".*.tmp.*"):
+        leftover.unlink()
+    for manifest in (model / "checkpoints").glob("*.json"):
+        if not manifest.with_suffix(".pt").exists() and not manifest.with_suffix(".pt.refused").exists():
+            manifest.unlink()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,14 +108,14 @@ class Snapshot:
 
 def save_snapshot(model: Path, snapshot: Snapshot) -> None:
     """Write snapshot.pt; its presence says that training is finished."""
-    saved = {
-        "version": CHECKPOINT_VERSION,
-        "network": snapshot.generator.shape.to_json(),
-        "generator": snapshot.generator.state_dict(),
-        **{name: getattr(snapshot, name) for name in ("scales", "spec", "label_rows", "label_counts")},
-    }
-    with write_atomically(model / "snapshot.pt") as temporary:
-        torch.save(saved, temporary)
+    data, sha256 = seal(
+        {
+            "network": snapshot.generator.shape.to_json(),
+            "generator": snapshot.generator.state_dict(),
+            **{name: getattr(snapshot, name) for name in ("scales", "spec", "label_rows", "label_counts")},
+        }
+    )
+    write_sealed(model / "snapshot.pt", data, sha256=sha256)
 
 
 def load_snapshot(model: Path) -> Snapshot:
@@ -163,15 +124,14 @@ def load_snapshot(model: Path) -> Snapshot:
     if not path.exists():
         raise InputError(f"{path}: is not there: training has not finished; run `python -m pgan train` first")
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        _check_version(saved, path)
+        saved = read_sealed(path, device=torch.device("cpu"))
         generator = Generator(NetworkShape.from_json(saved["network"]))
         generator.load_state_dict(saved["generator"])
         parts = {name: saved[name] for name in ("scales", "spec", "label_rows", "label_counts")}
-    except InputError:
-        raise
-    except DAMAGE as error:
-        raise InputError(f"{path}: damaged snapshot ({_first_line(error)}); train again") from error
+    except InputError as refusal:
+        raise InputError(f"{refusal}; `python -m pgan train` makes it again from the last checkpoint") from refusal
+    except FOREIGN as error:
+        raise InputError(f"{path}: not a snapshot ({first_line(error)}); remove it and train again") from error
     return Snapshot(generator=generator.requires_grad_(False), **parts)
 
 

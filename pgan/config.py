@@ -8,6 +8,8 @@ from typing import Any
 from rasterize.errors import InputError
 
 LOSS_NAMES = ("ns-r1", "wgan-gp", "rpgan-r1-r2")
+COMPILE = ("auto", "yes", "no")
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def _setting(default: Any, meaning: str) -> Any:
@@ -45,8 +47,11 @@ class TrainConfig:
     ema_half_life_kimg: float = _setting(10.0, "half-life of G_ema")
     ema_ramp_share: float = _setting(0.05, "half-life is at most this share of the images shown so far")
     stddev_group: int = _setting(4, "images per minibatch-stddev group")
+    compile: str = _setting("auto", "compile steps: yes, no, or auto (on CUDA always, on a CPU in long phases)")
+    precision: str = _setting("auto", "of convolutions: fp32, bf16, or auto (bf16 on CUDA, else fp32)")
     picture_kimg: float = _setting(50.0, "images between two progress pictures")
     checkpoint_kimg: float = _setting(50.0, "images between two checkpoints")
+    keep_checkpoints: int = _setting(3, "newest checkpoints kept")
 
     def __post_init__(self) -> None:
         faults = [fault for wrong, fault in self._checks() if wrong]
@@ -56,7 +61,7 @@ class TrainConfig:
     def _checks(self) -> list[tuple[bool, str]]:
         positive = ("batch", "pack", "max_maps", "base_maps", "latent_size", "label_size", "dense_size", "stddev_group")
         positive += ("learning_rate", "penalty_steps_to_32px", "penalty_steps_above", "last_kimg")
-        positive += ("picture_kimg", "checkpoint_kimg")
+        positive += ("picture_kimg", "checkpoint_kimg", "keep_checkpoints")
         at_least_0 = ("first_kimg", "fade_kimg", "hold_kimg", "dense_layers", "gamma_scale")
         at_least_0 += ("ema_half_life_kimg", "ema_ramp_share")
         return [
@@ -68,6 +73,11 @@ class TrainConfig:
             (
                 self.pack < 1 or self.batch % max(self.pack, 1) > 0,
                 f"batch ({self.batch}) must be a multiple of pack ({self.pack})",
+            ),
+            (self.compile not in COMPILE, f"compile must be one of {', '.join(COMPILE)}, not '{self.compile}'"),
+            (
+                self.precision not in PRECISIONS,
+                f"precision must be one of {', '.join(PRECISIONS)}, not '{self.precision}'",
             ),
             (not 0 <= self.adam_beta2 < 1, f"adam_beta2 must be in [0, 1), not {self.adam_beta2}"),
             (not 0 < self.final_rate_share <= 1, f"final_rate_share must be in (0, 1], not {self.final_rate_share}"),

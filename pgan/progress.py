@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from torch import Tensor
 
+from pgan.diversity import COLLAPSED
 from pgan.schedule import Growth, Schedule
+from pgan.state import TrainState
 from pgan.step import StepResult
 from rasterize.files import write_atomically
 
@@ -28,6 +30,7 @@ class Reporter:
         self._steps = 0
         self._since, self._since_nimg = time.perf_counter(), nimg
         self._printed = float("-inf")
+        self._collapsed = False
         _forget_after(model / "stats.jsonl", nimg)
         self._bar = _live_bar() if sys.stdout.isatty() else None
 
@@ -53,45 +56,75 @@ class Reporter:
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._steps += 1
 
-    def report(self, growth: Growth, *, nimg: int, skipped: int) -> dict[str, Any]:
-        """Show and store the means since the last report; returns what was written to stats.jsonl."""
+    def report(self, growth: Growth, state: TrainState) -> dict[str, Any]:
+        """Show and store the means since the last report; returns what was written to stats.jsonl.
+
+        `diversity` is the spread of fakes as a share of that of reals, see `pgan.diversity`.
+        """
         now = time.perf_counter()
-        rate = (nimg - self._since_nimg) / max(now - self._since, 1e-9)
+        rate = (state.nimg - self._since_nimg) / max(now - self._since, 1e-9)
+        means = {name: _plain(total / max(self._steps, 1)) for name, total in self._sums.items()}
         record = {
-            "nimg": nimg,
+            "nimg": state.nimg,
             "height": growth.height,
             "width": growth.width,
             "alpha": round(growth.alpha, 4),
             "fading": growth.fading,
             "images_per_s": round(rate, 1),
-            "seconds_left": round(seconds_left(self._schedule, nimg, rate)),
-            "skipped": skipped,
-            **{name: _plain(total / max(self._steps, 1)) for name, total in self._sums.items()},
+            "seconds_left": round(seconds_left(self._schedule, state.nimg, rate)),
+            "learning_rate": float(f"{float(state.g_adam.param_groups[0]['lr']):.5g}"),
+            "skipped": int(state.skipped),
+            "rollbacks": state.rollbacks,
+            "diversity": _share(means.get("fake_spread"), means.get("real_spread")),
+            **means,
         }
         self._stats.write(json.dumps(record, allow_nan=False) + "\n")
         self._stats.flush()
         self._write_board(record)
         self._show(record, growth, now)
+        self._warn_of_collapse(record)
         self._sums, self._steps = {}, 0
-        self._since, self._since_nimg = now, nimg
+        self._since, self._since_nimg = now, state.nimg
         return record
 
     def _write_board(self, record: dict[str, Any]) -> None:
-        for name in ("alpha", "height", "images_per_s", "skipped", *self._sums):
-            if record[name] is not None:
-                self._board.add_scalar(name, record[name], record["nimg"])
+        for name, value in record.items():
+            if value is not None and name not in ("nimg", "width", "fading", "seconds_left"):
+                self._board.add_scalar(name, value, record["nimg"])
 
     def _show(self, record: dict[str, Any], growth: Growth, now: float) -> None:
         alpha = f" alpha {growth.alpha:.2f}" if growth.fading else ""
         rate = f"{record['images_per_s']:.0f} img/s, {_clock(record['seconds_left'])} left"
+        if record["diversity"] is not None:
+            rate += f", diversity {100 * record['diversity']:.0f} %"
         if record["skipped"]:
             rate += f", {record['skipped']} steps skipped"
+        if record["rollbacks"]:
+            rate += f", rolled back {record['rollbacks']}x"
         if self._bar:
             self._bar.update(self._task, completed=record["nimg"], description=growth.phase + alpha, rate=rate)
         elif now - self._printed >= PLAIN_SECONDS:
             share = 100 * min(1.0, record["nimg"] / self._schedule.total)
-            print(f"{record['nimg'] / 1000:8.1f} kimg {share:3.0f} %  {growth.phase}{alpha}  {rate}", flush=True)
+            self._print(f"{record['nimg'] / 1000:8.1f} kimg {share:3.0f} %  {growth.phase}{alpha}  {rate}")
             self._printed = now
+
+    def _warn_of_collapse(self, record: dict[str, Any]) -> None:
+        """Once each time that diversity falls below COLLAPSED."""
+        collapsed = record["diversity"] is not None and record["diversity"] < COLLAPSED
+        if collapsed and not self._collapsed:
+            share = f"{100 * record['diversity']:.0f} % (below {100 * COLLAPSED:.0f} %)"
+            self._print(
+                f"warning: at {record['nimg'] / 1000:.1f} kimg the diversity of fakes is {share} of that of reals; if "
+                "that lasts, G has collapsed: train into another run folder with --pack 2, a higher --gamma-scale or "
+                "--loss rpgan-r1-r2"
+            )
+        self._collapsed = collapsed
+
+    def _print(self, line: str) -> None:
+        if self._bar:
+            self._bar.console.print(line)
+        else:
+            print(line, flush=True)
 
 
 def _live_bar() -> Progress:
@@ -120,6 +153,10 @@ def _plain(value: Tensor) -> float | None:
     return round(float(value), 5) if torch.isfinite(value) else None
 
 
+def _share(part: float | None, whole: float | None) -> float | None:
+    return round(part / whole, 4) if part is not None and whole else None
+
+
 def _clock(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -127,10 +164,17 @@ def _clock(seconds: float) -> str:
 
 
 def _forget_after(path: Path, nimg: int) -> None:
-    """Drop the lines of stats.jsonl that a resumed run will write again, and one cut short by a kill."""
+    """Drop the lines of stats.jsonl that a resumed run will write again, and what a kill cut short."""
     if not path.exists():
         return
-    whole = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in whole if line.endswith("}\n") and json.loads(line)["nimg"] <= nimg]
+    whole = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    kept = [line for line in whole if line.endswith("}\n") and _nimg_of(line) <= nimg]
     with write_atomically(path) as temporary:
         temporary.write_text("".join(kept), encoding="utf-8")
+
+
+def _nimg_of(line: str) -> float:
+    try:
+        return json.loads(line)["nimg"]
+    except (json.JSONDecodeError, KeyError):  # cut short, then written on
+        return float("inf")

@@ -12,12 +12,21 @@ from pgan.pyramid import estimate_energies, estimate_scales
 from pgan.ranks import Ranks
 from pgan.schedule import Growth, learning_rate_at
 
+COUNTERS = ("nimg", "level", "skipped", "skipped_in_a_row", "rollbacks", "rate_factor")
+
 
 def make_networks(shape: NetworkShape, *, seed: int) -> tuple[Generator, Discriminator]:
     """Fresh networks whose weights depend on `seed` alone, on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Generator(shape), Discriminator(shape)
+
+
+def precision_of(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """What convolutions compute in; bf16 is slower than fp32 on a CPU without units for it."""
+    if config.precision == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
 
 
 class TrainState:
@@ -39,6 +48,7 @@ class TrainState:
         self.generator = generator.to(device)
         self.discriminator = discriminator.to(device)
         self.ema = deepcopy(self.generator).requires_grad_(False)
+        self.generator.precision = self.discriminator.precision = precision_of(config, device)
         self.g_adam = self._adam(self.generator)
         self.d_adam = self._adam(self.discriminator)
         self.random = torch.Generator(device).manual_seed(config.seed)
@@ -48,6 +58,8 @@ class TrainState:
         self.level = 0
         self.skipped = 0
         self.skipped_in_a_row = 0
+        self.rollbacks = 0
+        self.rate_factor = 1.0  # of the learning rate: lowered by rollbacks
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
         rate, beta2 = self.config.learning_rate, self.config.adam_beta2
@@ -74,7 +86,7 @@ class TrainState:
     def enter(self, growth: Growth) -> None:
         """Set the learning rate; at a new level forget Adam's moments, which belong to a smaller network (ProGAN)."""
         for adam in (self.g_adam, self.d_adam):
-            adam.param_groups[0]["lr"] = learning_rate_at(growth, self.config)
+            adam.param_groups[0]["lr"] = self.rate_factor * learning_rate_at(growth, self.config)
             if growth.level != self.level:
                 adam.state.clear()
         self.level = growth.level
@@ -82,8 +94,7 @@ class TrainState:
     @torch.no_grad()
     def follow(self, decay: float) -> None:
         """Move G_ema towards G: G_ema = decay · G_ema + (1 − decay) · G."""
-        for mean, now in zip(self.ema.parameters(), self.generator.parameters(), strict=True):
-            mean.lerp_(now, 1 - decay)
+        torch._foreach_lerp_(list(self.ema.parameters()), list(self.generator.parameters()), 1 - decay)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain numbers only, so that it loads with `weights_only=True`."""
@@ -96,10 +107,7 @@ class TrainState:
             "scales": self.scales,
             "energies": self.energies,
             "random": self.random.get_state(),
-            "nimg": self.nimg,
-            "level": self.level,
-            "skipped": self.skipped,
-            "skipped_in_a_row": self.skipped_in_a_row,
+            **{name: _plain(getattr(self, name)) for name in COUNTERS},
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -108,5 +116,10 @@ class TrainState:
             getattr(self, name).load_state_dict(saved[name])
         self.scales, self.energies = saved["scales"].to(self.device), saved["energies"].cpu()
         self.random.set_state(saved["random"].cpu())
-        for name in ("nimg", "level", "skipped", "skipped_in_a_row"):
+        for name in COUNTERS:
             setattr(self, name, saved[name])
+
+
+def _plain(number: Tensor | float) -> float:
+    """A plain number, waiting for the device where it is counted there."""
+    return number.item() if isinstance(number, Tensor) else number

@@ -2,10 +2,11 @@
 
 import json
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,10 @@ from torch import Tensor
 from pgan.checkpoint import (
     Snapshot,
     count_labels,
-    describe_run,
     load_checkpoint,
-    refuse_other_run,
+    load_newest,
+    load_snapshot,
+    remove_leftovers,
     save_checkpoint,
     save_snapshot,
 )
@@ -25,7 +27,10 @@ from pgan.networks import NetworkShape
 from pgan.pictures import COLUMNS, caption_of, grid_picture, save_picture, save_timelapse
 from pgan.progress import Reporter
 from pgan.pyramid import reals_at, standardised
+from pgan.ranks import Ranks, joined_ranks
+from pgan.record import describe_run, identity_of, refuse_other_run
 from pgan.schedule import Growth, Schedule, batch_indices
+from pgan.sealed import writing_explained
 from pgan.state import TrainState
 from pgan.step import train_step
 from rasterize.errors import InputError
@@ -35,7 +40,9 @@ from rasterize.imageset import ImageSet
 RANGE_SAMPLE = 4096  # reals from which their range is estimated
 REPORT_IMAGES = 1000
 GRID_CELLS = 5 * COLUMNS
-MOST_SKIPPED = 50  # non-finite steps in a row before giving up
+MOST_SKIPPED = 50  # non-finite steps in a row before rolling back
+MOST_ROLLBACKS = 3
+RATE_CUT = 0.5  # of the learning rate at each rollback
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +51,11 @@ class Run:
 
     model: Path
     config: TrainConfig
+    identity: Mapping[str, Any]
     images: ImageSet
     schedule: Schedule
+    ranks: Ranks
+    part: np.ndarray | None  # rows of a batch that are this rank's; None: all
     grid_latents: Tensor
     grid_labels: Tensor | None
 
@@ -74,51 +84,135 @@ def network_shape(config: TrainConfig, images: ImageSet) -> NetworkShape:
 
 
 def train(run_folder: Path, config: TrainConfig, *, device: torch.device) -> bool:
-    """Train on RUN/images into RUN/model, going on from a checkpoint if there is one; says whether it got to the end.
+    """Train on RUN/images into RUN/model, going on from the newest checkpoint of use; says whether it got to the end.
 
-    Writes run.json, reals.png, checkpoint.pt, progress/NIMG.png, stats.jsonl, tensorboard/, timelapse.gif and, last of
-    all, snapshot.pt. Raises `InputError` on images that cannot be trained on and on a folder that holds another run.
+    Writes run.json, reals.png, checkpoints/, progress/NIMG.png, stats.jsonl, tensorboard/, timelapse.gif and, last of
+    all, snapshot.pt. Under torchrun all ranks train one run, and rank 0 writes. Raises `InputError` on images that
+    cannot be trained on, on a folder that holds another run or cannot be written, and on a run that is beyond help.
     """
     images = ImageSet.open(run_folder / "images")
     shape, model = network_shape(config, images), run_folder / "model"
-    refuse_other_run(model, config, images=images)
-    if (model / "snapshot.pt").exists():
-        print(f"{model}: finished; `python -m pgan sample --run {run_folder}` makes images, remove it to train afresh")
-        return True
-    state = TrainState(config, shape, device=device)
-    if not load_checkpoint(model, state):
-        state.fit_range(_sample_of(images, config.seed))
-        write_json(model / "run.json", describe_run(config, images, state=state))
-    run = _make_run(model, config, images=images, device=device)
-    with stop_on_signals() as stop:
-        _loop(run, state, stop)
-    if state.nimg < run.schedule.total:
-        print(f"stopped at {state.nimg / 1000:.1f} kimg and saved; the same command goes on from there", flush=True)
-        return False
-    _finish(run, state)
+    with joined_ranks(device) as ranks, writing_explained(model):
+        state = TrainState(config, shape, device=device, ranks=ranks)
+        run = _make_run(model, config, images=images, state=state)
+        known = refuse_other_run(model, run.identity)
+        if _is_finished(run):
+            return True
+        _begin_or_go_on(run, state, known=known)
+        with stop_on_signals() as stop:
+            while not _train_soundly(run, state, stop):
+                _roll_back(run, state)
+        if state.nimg < run.schedule.total:
+            _say(run, f"stopped at {state.nimg / 1000:.1f} kimg and saved; the same command goes on from there")
+            return False
+        if ranks.first:
+            _finish(run, state)
     return True
 
 
-def _loop(run: Run, state: TrainState, stop: "StopRequest") -> None:
-    config, schedule = run.config, run.schedule
-    with Reporter(run.model, schedule, nimg=state.nimg) as reporter:
-        if state.nimg == 0:
-            _save_reals(run, state)
-            _save_progress_picture(run, state)
-        while state.nimg < schedule.total and not stop.asked:
+def _is_finished(run: Run) -> bool:
+    """Whether there is a snapshot of use; says so."""
+    if not (run.model / "snapshot.pt").exists():
+        return False
+    try:
+        load_snapshot(run.model)
+    except InputError as refusal:
+        _say(run, f"refused: {refusal}")
+        return False
+    again = f"`python -m pgan sample --run {run.model.parent}` makes images, remove it to train afresh"
+    _say(run, f"{run.model}: finished; {again}")
+    return True
+
+
+def _begin_or_go_on(run: Run, state: TrainState, *, known: bool) -> None:
+    """Bring `state` to where the run stands; a run that begins gets its range, run.json and first checkpoint."""
+    if run.ranks.first:
+        remove_leftovers(run.model)
+    begins = not _load_newest(run, state)
+    if begins:
+        state.fit_range(_sample_of(run.images, run.config.seed))
+    if run.ranks.first and (begins or not known):
+        write_json(run.model / "run.json", describe_run(run.identity, state=state))
+    if begins and run.ranks.first:
+        _save_reals(run, state)
+        _save_progress_picture(run, state)
+        save_checkpoint(run.model, state, identity=run.identity)
+
+
+def _load_newest(run: Run, state: TrainState) -> bool:
+    """Load the newest checkpoint of use, the one that rank 0 found; False if there are none."""
+    path = load_newest(run.model, state, identity=run.identity) if run.ranks.first else None
+    name = run.ranks.from_first(path.name if path else "", device=state.device)
+    if name and not run.ranks.first:
+        load_checkpoint(run.model / "checkpoints" / name, state, identity=run.identity)
+    return bool(name)
+
+
+def _train_soundly(run: Run, state: TrainState, stop: "StopRequest") -> bool:
+    """Train to the end, or until asked to stop, and save; False as soon as too many steps in a row were not finite."""
+    config, schedule, first = run.config, run.schedule, run.ranks.first
+    saved = state.nimg
+    with Reporter(run.model, schedule, nimg=state.nimg) if first else nullcontext() as reporter:
+        while state.nimg < schedule.total and not _asked_to_stop(run, state, stop):
             growth = schedule.growth_at(state.nimg)
             reals, labels = load_batch(run, state, growth)
             result = train_step(state, growth, reals=reals, labels=labels)
-            reporter.add(result)
-            _stop_if_lost(run, state)
             ended = state.nimg >= schedule.total
-            if ended or _crossed(state.nimg, config.batch, REPORT_IMAGES):
-                reporter.report(growth, nimg=state.nimg, skipped=state.skipped)
-            if ended or _crossed(state.nimg, config.batch, config.picture_kimg * 1000):
+            look = ended or _crossed(state.nimg, config.batch, REPORT_IMAGES)
+            if reporter:
+                reporter.add(result)
+                if look:
+                    reporter.report(growth, state)
+            if look and state.skipped_in_a_row >= MOST_SKIPPED:
+                return False
+            if first and (ended or _crossed(state.nimg, config.batch, config.picture_kimg * 1000)):
                 _save_progress_picture(run, state)
             if _crossed(state.nimg, config.batch, config.checkpoint_kimg * 1000) and not state.skipped_in_a_row:
-                save_checkpoint(run.model, state)
-    save_checkpoint(run.model, state)
+                saved = _save(run, state)
+    if saved != state.nimg:
+        _save(run, state)
+    return True
+
+
+def _save(run: Run, state: TrainState) -> int:
+    if run.ranks.first:
+        save_checkpoint(run.model, state, identity=run.identity)
+    return state.nimg
+
+
+def _asked_to_stop(run: Run, state: TrainState, stop: "StopRequest") -> bool:
+    """Whether to stop here; several ranks agree on it, at each report."""
+    if run.ranks.count > 1 and not _crossed(state.nimg, run.config.batch, REPORT_IMAGES):
+        return False
+    return run.ranks.any(stop.asked, device=state.device)
+
+
+def _roll_back(run: Run, state: TrainState) -> None:
+    """Back to the last checkpoint, with a lower learning rate from now on.
+
+    A run that is killed before its next checkpoint repeats this when it goes on: nothing but the state decides on it.
+    """
+    lost, rollbacks, skipped, factor = state.nimg, state.rollbacks + 1, state.skipped, state.rate_factor * RATE_CUT
+    rate, gamma = run.config.learning_rate, run.config.gamma_scale
+    if rollbacks > MOST_ROLLBACKS:
+        raise InputError(
+            f"{run.model}: {MOST_SKIPPED} steps in a row were not finite, at {lost / 1000:.1f} kimg, and "
+            f"{MOST_ROLLBACKS} rollbacks to a learning rate of {rate * state.rate_factor:g} did not help; look at the "
+            f"images ({run.model}/reals.png), or train into another run folder with a lower --learning-rate (now "
+            f"{rate:g}) or a higher --gamma-scale (now {gamma:g})"
+        )
+    assert _load_newest(run, state), "a run has a checkpoint from its first step on"
+    state.rollbacks, state.skipped, state.rate_factor = rollbacks, skipped, factor
+    _say(
+        run,
+        f"warning: {MOST_SKIPPED} steps in a row were not finite, at {lost / 1000:.1f} kimg; back to "
+        f"{state.nimg / 1000:.1f} kimg, learning rate {rate * factor:g} (rollback {rollbacks} of {MOST_ROLLBACKS})",
+    )
+
+
+def _say(run: Run, line: str) -> None:
+    if run.ranks.first:
+        print(line, flush=True)
 
 
 def _crossed(nimg: int, batch: int, every: float) -> bool:
@@ -127,8 +221,10 @@ def _crossed(nimg: int, batch: int, every: float) -> bool:
 
 
 def load_batch(run: Run, state: TrainState, growth: Growth) -> tuple[Tensor, Tensor | None]:
-    """The batch to show next: standardised reals [batch, C, h, w], faded; labels [batch, F]."""
+    """This rank's part of the batch to show next: standardised reals [n, C, h, w], faded; labels [n, F]."""
     which = batch_indices(state.nimg, batch=run.config.batch, count=len(run.images), seed=run.config.seed)
+    if run.part is not None:
+        which = which[run.part]
     levels = torch.from_numpy(run.images.read(which)).to(state.device)
     reals = reals_at(levels, state.scales, level=growth.level, alpha=growth.alpha if growth.fading else None)
     return reals, _labels(run.images, which, device=state.device)
@@ -146,16 +242,19 @@ def _sample_of(images: ImageSet, seed: int) -> Tensor:
     return torch.from_numpy(sample)
 
 
-def _make_run(model: Path, config: TrainConfig, *, images: ImageSet, device: torch.device) -> Run:
+def _make_run(model: Path, config: TrainConfig, *, images: ImageSet, state: TrainState) -> Run:
     which = np.random.default_rng(config.seed).integers(0, len(images), GRID_CELLS)
     latents = torch.randn((GRID_CELLS, config.latent_size), generator=torch.Generator().manual_seed(config.seed + 1))
     return Run(
         model=model,
         config=config,
+        identity=identity_of(config, images),
         images=images,
         schedule=Schedule.of(config, height=images.shape[1], width=images.shape[2]),
-        grid_latents=latents.to(device),
-        grid_labels=_labels(images, which, device=device),
+        ranks=state.ranks,
+        part=None if state.part is None else state.part.cpu().numpy(),
+        grid_latents=latents.to(state.device),
+        grid_labels=_labels(images, which, device=state.device),
     )
 
 
@@ -175,16 +274,6 @@ def _save_progress_picture(run: Run, state: TrainState) -> None:
     _, height, width = run.images.shape
     picture = grid_picture(fakes, height=height, width=width, caption=caption_of(growth, state.nimg))
     save_picture(picture, run.model / "progress" / f"{state.nimg:09d}.png")
-
-
-def _stop_if_lost(run: Run, state: TrainState) -> None:
-    """Stop loudly once nothing has been learnt for long; the checkpoint stays at the last sound weights."""
-    if state.skipped_in_a_row >= MOST_SKIPPED:
-        raise InputError(
-            f"{run.model}: {MOST_SKIPPED} steps in a row were not finite, at {state.nimg / 1000:.1f} kimg; train into "
-            f"another run folder with a lower --learning-rate (now {run.config.learning_rate:g}) "
-            f"or a higher --gamma-scale (now {run.config.gamma_scale:g})"
-        )
 
 
 def _finish(run: Run, state: TrainState) -> None:
