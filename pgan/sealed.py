@@ -35,6 +35,11 @@ def seal(content: Mapping[str, Any]) -> tuple[bytes, str]:
     return data, hashlib.sha256(data).hexdigest()
 
 
+def unseal(data: bytes, *, device: torch.device) -> dict[str, Any]:
+    """The inverse of `seal`, on `device`; nothing is executed."""
+    return torch.load(BytesIO(data), map_location=device, weights_only=True)
+
+
 def write_sealed(path: Path, data: bytes, *, sha256: str) -> None:
     """Write `path` and, before it appears, its manifest; a kill leaves the file whole or absent."""
     with write_atomically(path) as temporary:
@@ -59,7 +64,7 @@ def read_sealed(path: Path, *, device: torch.device) -> dict[str, Any]:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise InputError(f"{path}: SHA-256 is not that of its manifest: damaged or changed")
     try:
-        content = torch.load(BytesIO(data), map_location=device, weights_only=True)
+        content = unseal(data, device=device)
         version = content["version"]
     except FOREIGN as error:
         raise InputError(f"{path}: not a file of this program ({first_line(error)})") from error

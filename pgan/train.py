@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from pgan.progress import Reporter
 from pgan.pyramid import reals_at, standardised
 from pgan.ranks import Ranks, joined_ranks
 from pgan.record import describe_run, identity_of, refuse_other_run
+from pgan.rehearsal import rehearse
 from pgan.schedule import Growth, Schedule, batch_indices
 from pgan.sealed import writing_explained
 from pgan.state import TrainState
@@ -99,6 +101,10 @@ def train(run_folder: Path, config: TrainConfig, *, device: torch.device) -> boo
         if _is_finished(run):
             return True
         _begin_or_go_on(run, state, known=known)
+        peaks = rehearse(state, run.schedule, partial(load_batch, run))
+        if peaks:
+            gibs = ", ".join(f"{phase} {peak / 2**30:.2f}" for phase, peak in peaks.items())
+            _say(run, f"most memory of a step not compiled, in GiB: {gibs}")
         with stop_on_signals() as stop:
             while not _train_soundly(run, state, stop):
                 _roll_back(run, state)

@@ -1,6 +1,8 @@
 """Small training runs for tests: images of bars, their settings, and what came out."""
 
 import json
+import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -97,3 +99,11 @@ def assert_same_weights(one: Path, other: Path) -> None:
 
 def stats(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "model" / "stats.jsonl").read_text().splitlines()]
+
+
+def nursery() -> multiprocessing.context.ForkServerContext:
+    """Children are forked from a process that has imported torch but never computed: a cold start takes seconds."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # what is preloaded must be found
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pgan_runs", "pgan.train", "torch.utils.tensorboard"])
+    return context

@@ -1,9 +1,7 @@
 """kill -9 at any moment, in the middle of a save too: a valid checkpoint is always there, and the end is the same."""
 
-import multiprocessing
 import os
 import random
-import sys
 import time
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pgan_runs import CPU, SMALL, assert_same_weights, make_run, stats
+from pgan_runs import CPU, SMALL, assert_same_weights, make_run, nursery, stats
 
 from pgan.checkpoint import list_checkpoints, load_newest
 from pgan.config import TrainConfig
@@ -30,15 +28,6 @@ def train_quietly(run: Path, config: TrainConfig) -> None:
     torch.set_num_threads(1)
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         train(run, config, device=CPU)
-
-
-@pytest.fixture
-def nursery(monkeypatch):
-    """Children are forked from a process that has imported torch but never computed: a cold start takes seconds."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # what is preloaded must be found
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_pgan_kill", "torch.utils.tensorboard"])
-    return context
 
 
 def halfway(model: Path) -> bool:
@@ -63,7 +52,7 @@ def kill_some_time(child, model: Path, *, seconds: float, in_save: bool) -> bool
     return child.exitcode == -9
 
 
-def test_killed_at_20_random_moments_it_ends_as_if_nothing_had_happened(tmp_path, nursery):
+def test_killed_at_20_random_moments_it_ends_as_if_nothing_had_happened(tmp_path):
     torch.set_num_threads(1)
     whole, killed = make_run(tmp_path / "whole"), make_run(tmp_path / "killed")
     assert train(whole, OFTEN, device=CPU)
@@ -72,7 +61,7 @@ def test_killed_at_20_random_moments_it_ends_as_if_nothing_had_happened(tmp_path
     state, identity = TrainState(OFTEN, network_shape(OFTEN, images), device=CPU), identity_of(OFTEN, images)
     kills, caught = 0, 0
     while kills < KILLS:
-        child = nursery.Process(target=train_quietly, args=(killed, OFTEN))
+        child = nursery().Process(target=train_quietly, args=(killed, OFTEN))
         if not kill_some_time(child, model, seconds=moments.uniform(0, 0.1), in_save=kills % 2 == 0):
             pytest.fail(f"the run was over after {kills} kills, exit code {child.exitcode}")
         kills += 1
