@@ -2,33 +2,53 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Critic = Callable[[Tensor], Tensor]  # images [N, C, H, W] → logits
-
 WGAN_LAMBDA = 10.0
 WGAN_DRIFT = 1e-3
 
-
-def input_gradients(critic: Critic, images: Tensor) -> Tensor:
-    """d critic / d images, one image at a time, ready to be differentiated again; like `images`."""
-    images = images.detach().requires_grad_(True)
-    (gradients,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
-    return gradients
+Judged = tuple[Tensor, Tensor, Tensor]  # logits of reals, logits of fakes, penalty
 
 
-def zero_centred_penalty(critic: Critic, images: Tensor) -> Tensor:
-    """Mean squared length of the gradient at `images` (R1 at reals, R2 at fakes; Mescheder et al. 2018)."""
-    return input_gradients(critic, images).square().sum((1, 2, 3)).mean()
+class Critic(Protocol):
+    """What a loss asks of D. Batches given together cost less than one by one; each is judged by itself."""
+
+    def logits(self, *batches: Tensor) -> tuple[Tensor, ...]:
+        """The logits of each batch [N, C, h, w]."""
+
+    def logits_and_gradients(self, *batches: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The logits of each batch, and d sum of logits / d images of each, like the batch."""
 
 
-def one_centred_penalty(critic: Critic, reals: Tensor, *, fakes: Tensor, mix: Tensor) -> Tensor:
-    """WGAN-GP: mean (length of the gradient − 1)² between reals and fakes (Gulrajani et al. 2017); mix [N, 1, 1, 1]."""
-    lengths = (input_gradients(critic, torch.lerp(reals, fakes, mix)).square().sum((1, 2, 3)) + 1e-12).sqrt()
-    return (lengths - 1).square().mean()
+def zero_centred(gradients: Tensor) -> Tensor:
+    """Mean squared length of gradients [N, C, h, w] (Mescheder et al. 2018)."""
+    return gradients.float().square().sum((1, 2, 3)).mean()
+
+
+def one_centred(gradients: Tensor) -> Tensor:
+    """Mean (length of the gradient − 1)² (Gulrajani et al. 2017)."""
+    return ((gradients.float().square().sum((1, 2, 3)) + 1e-12).sqrt() - 1).square().mean()
+
+
+def _judge_with_r1(critic: Critic, reals: Tensor, fakes: Tensor, mix: Tensor | None) -> Judged:
+    (real,), (gradients,) = critic.logits_and_gradients(reals)
+    (fake,) = critic.logits(fakes)
+    return real, fake, zero_centred(gradients)
+
+
+def _judge_with_r1_r2(critic: Critic, reals: Tensor, fakes: Tensor, mix: Tensor | None) -> Judged:
+    (real, fake), (at_reals, at_fakes) = critic.logits_and_gradients(reals, fakes)
+    return real, fake, zero_centred(at_reals) + zero_centred(at_fakes)
+
+
+def _judge_between(critic: Critic, reals: Tensor, fakes: Tensor, mix: Tensor | None) -> Judged:
+    real, fake = critic.logits(reals, fakes)
+    _, (gradients,) = critic.logits_and_gradients(torch.lerp(reals, fakes, mix))
+    return real, fake, WGAN_LAMBDA * one_centred(gradients)
 
 
 def _saturating_free_d(real: Tensor, fake: Tensor) -> Tensor:
@@ -43,14 +63,14 @@ def _wasserstein_d(real: Tensor, fake: Tensor) -> Tensor:
 class Loss:
     """One adversarial game.
 
-    `of_d` and `of_g` map logits of reals and fakes to a scalar; `penalty` maps (critic, reals, fakes, mix) to one, with
-    `gamma / 2` in front if `scaled` (and then lazily), else as it is at every step. G sees the reals only in a
-    `relative` game.
+    `of_d` and `of_g` map logits of reals and fakes to a scalar; `judge` maps (critic, reals, fakes, mix [N, 1, 1, 1])
+    to both logits and the penalty, which counts `gamma / 2` times if `scaled` (and then lazily), else as it is at every
+    step. G sees the reals only in a `relative` game.
     """
 
     of_d: Callable[[Tensor, Tensor], Tensor]
     of_g: Callable[[Tensor | None, Tensor], Tensor]
-    penalty: Callable[[Critic, Tensor, Tensor, Tensor], Tensor]
+    judge: Callable[[Critic, Tensor, Tensor, Tensor | None], Judged]
     scaled: bool = True
     relative: bool = False
 
@@ -60,24 +80,20 @@ LOSSES: Mapping[str, Loss] = {
     "ns-r1": Loss(
         of_d=_saturating_free_d,
         of_g=lambda real, fake: F.softplus(-fake).mean(),
-        penalty=lambda critic, reals, fakes, mix: zero_centred_penalty(critic, reals),
+        judge=_judge_with_r1,
     ),
     # Gulrajani et al. 2017 with the drift term of Karras et al. 2018
     "wgan-gp": Loss(
         of_d=_wasserstein_d,
         of_g=lambda real, fake: -fake.mean(),
-        penalty=lambda critic, reals, fakes, mix: (
-            WGAN_LAMBDA * one_centred_penalty(critic, reals, fakes=fakes, mix=mix)
-        ),
+        judge=_judge_between,
         scaled=False,
     ),
     # relativistic pairing with both zero-centred penalties (Huang et al. 2024, R3GAN)
     "rpgan-r1-r2": Loss(
         of_d=lambda real, fake: F.softplus(fake - real).mean(),
         of_g=lambda real, fake: F.softplus(real - fake).mean(),
-        penalty=lambda critic, reals, fakes, mix: (
-            zero_centred_penalty(critic, reals) + zero_centred_penalty(critic, fakes)
-        ),
+        judge=_judge_with_r1_r2,
         relative=True,
     ),
 }

@@ -1,6 +1,6 @@
 """G and D of a progressive GAN: convolutions with equalised learning rate that grow by doubling and fade in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -81,58 +81,103 @@ def downsample(images: Tensor) -> Tensor:
 
 
 def pixel_norm(x: Tensor) -> Tensor:
-    """Scale the vector over dimension 1 to a mean square of one (Karras et al. 2018, section 4.2)."""
-    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+    """Scale the vector over dimension 1 to a mean square of one (Karras et al. 2018, section 4.2), summed in fp32."""
+    # the sum, not the mean: what the mean sends back has lost the channels_last order, at twice the time on a CPU
+    total = x.to(torch.promote_types(x.dtype, torch.float32)).square().sum(1, keepdim=True)
+    return x * torch.rsqrt(total / x.shape[1] + 1e-8).to(x.dtype)
 
 
-def minibatch_stddev(x: Tensor, group: int) -> Tensor:
-    """One further map with the mean standard deviation of the image's group (Karras et al. 2018, section 3).
+def minibatch_stddev(x: Tensor, group: int, *, parts: int = 1) -> Tensor:
+    """The mean standard deviation in each image's group, fp32 [N] (Karras et al. 2018, section 3).
 
     Groups are strided: with N images and M = N / group groups, images n, n + M, n + 2M, … stand together; the variance
-    is the biased one. A batch that does not divide is one group.
+    is the biased one. A batch that does not divide is one group. `parts` batches of the same size may stand one after
+    the other: no group has images of two.
     """
-    n, _, h, w = x.shape
+    n = len(x) // parts
     size = group if n % group == 0 else n
-    grouped = x.float().reshape(size, n // size, *x.shape[1:])
-    # not var(0), which is ten times slower on a CPU
-    deviation = ((grouped - grouped.mean(0)).square().mean(0) + 1e-8).sqrt()  # [M, C, H, W]
-    mean = deviation.mean((1, 2, 3))  # [M]
-    return torch.cat([x, mean.repeat(size).reshape(n, 1, 1, 1).expand(n, 1, h, w).to(x.dtype)], 1)
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    grouped = x.reshape(parts, size, n // size, *x.shape[1:])
+    # not var(1), which is ten times slower on a CPU
+    deviation = ((grouped - grouped.mean(1, keepdim=True)).square().mean(1) + 1e-8).sqrt()  # [parts, M, C, H, W]
+    return deviation.mean((2, 3, 4)).repeat(1, size).flatten()
 
 
-def _spread(kernel: Tensor) -> Tensor:
-    """The 4 × 4 kernel that sums the four shifts of a 3 × 3 one: [O, I, 3, 3] → [O, I, 4, 4]."""
-    padded = F.pad(kernel, (1, 1, 1, 1))
-    return padded[..., 1:, 1:] + padded[..., 1:, :-1] + padded[..., :-1, 1:] + padded[..., :-1, :-1]
+def spread_matrix() -> Tensor:
+    """What `spread_kernel` multiplies with, [9, 16]."""
+    shifts = (torch.eye(3, 4) + torch.eye(3, 5)[:, :-1].roll(1, 1)) / 2
+    return torch.kron(shifts, shifts)
 
 
-def conv_up(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """`upsample` and a 3 × 3 convolution in one transposed convolution, exactly, at 4/9 of the cost."""
-    return F.conv_transpose2d(x, _spread(kernel.flip(2, 3)).transpose(0, 1), bias, stride=2, padding=1)
+def spread_kernel(kernel: Tensor, matrix: Tensor) -> Tensor:
+    """The 4 × 4 kernel that averages the four shifts of a 3 × 3 one: [O, I, 3, 3] → [O, I, 4, 4]."""
+    return (kernel.reshape(-1, 9) @ matrix).reshape(*kernel.shape[:2], 4, 4)  # faster than slices and sums on a CPU
 
 
-def conv_down(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """A 3 × 3 convolution and `downsample` in one strided convolution, exactly, at 4/9 of the cost."""
-    return F.conv2d(x, _spread(kernel) / 4, bias, stride=2, padding=1)
+def conv_up(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """`upsample` and a 3 × 3 convolution in one, exactly, at 4/9 of the cost; `kernel` is the spread one."""
+    return F.conv_transpose2d(x, 4 * kernel.flip(2, 3).transpose(0, 1), bias, stride=2, padding=1)
 
 
-def conv_same(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+def conv_down(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """A 3 × 3 convolution and `downsample` in one, exactly, at 4/9 of the cost; `kernel` is the spread one."""
+    return F.conv2d(x, kernel, bias, stride=2, padding=1)
+
+
+def conv_down_adjoint(y: Tensor, kernel: Tensor) -> Tensor:
+    """The transpose of `conv_down`."""
+    return F.conv_transpose2d(y, kernel, stride=2, padding=1)
+
+
+def conv_same(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
     """A convolution that keeps the size."""
     return F.conv2d(x, kernel, bias, padding=kernel.shape[-1] // 2)
 
 
-class Conv(nn.Module):
-    """A convolution with equalised learning rate: N(0, 1) weights times gain / √fan-in at run time; bias unscaled."""
+def conv_same_adjoint(y: Tensor, kernel: Tensor) -> Tensor:
+    """The transpose of `conv_same`."""
+    return F.conv_transpose2d(y, kernel, padding=kernel.shape[-1] // 2)
 
-    def __init__(self, inputs: int, outputs: int, *, size: int = 3, gain: float = LRELU_GAIN, convolve=conv_same):
+
+class Conv(nn.Module):
+    """A convolution with equalised learning rate: N(0, 1) weights times gain / √fan-in at run time; bias unscaled.
+
+    Weights are scaled in fp32, and convolve in the type of the images.
+    """
+
+    convolve, adjoint = staticmethod(conv_same), staticmethod(conv_same_adjoint)
+
+    def __init__(self, inputs: int, outputs: int, *, size: int = 3, gain: float = LRELU_GAIN):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.scale = gain / sqrt(inputs * size * size)
-        self.convolve = convolve
+
+    def kernel(self, dtype: torch.dtype) -> Tensor:
+        """The kernel that runs over the image."""
+        return (self.weight * self.scale).to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.convolve(x, self.weight * self.scale, self.bias)
+        return self.convolve(x, self.kernel(x.dtype), self.bias.to(x.dtype))
+
+
+class ConvUp(Conv):
+    """Doubles both sides, then convolves."""
+
+    convolve = staticmethod(conv_up)
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(inputs, outputs)
+        self.register_buffer("spread", spread_matrix(), persistent=False)
+
+    def kernel(self, dtype: torch.dtype) -> Tensor:
+        return spread_kernel(self.weight * self.scale, self.spread).to(dtype)
+
+
+class ConvDown(ConvUp):
+    """Convolves, then halves both sides."""
+
+    convolve, adjoint = staticmethod(conv_down), staticmethod(conv_down_adjoint)
 
 
 class Dense(nn.Module):
@@ -145,7 +190,7 @@ class Dense(nn.Module):
         self.scale = gain / sqrt(inputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight * self.scale, self.bias)
+        return F.linear(x * self.scale, self.weight, self.bias)  # there are far more weights than inputs
 
 
 class LabelEmbedding(nn.Module):
@@ -167,7 +212,7 @@ class GeneratorBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
-        self.up = Conv(inputs, outputs, convolve=conv_up)
+        self.up = ConvUp(inputs, outputs)
         self.same = Conv(outputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -181,6 +226,7 @@ class Generator(nn.Module):
     def __init__(self, shape: NetworkShape):
         super().__init__()
         self.shape = shape
+        self.precision: torch.dtype | None = None  # of the convolutions; None: as the latents
         inputs = shape.latent_size + (shape.label_size if shape.factor_sizes else 0)
         maps = shape.maps
         self.embedding = LabelEmbedding(shape.factor_sizes, shape.label_size) if shape.factor_sizes else None
@@ -200,15 +246,15 @@ class Generator(nn.Module):
         for layer in self.hidden:
             x = pixel_norm(F.leaky_relu(layer(x), SLOPE))
         x = self.dense(x).reshape(len(z), -1, self.shape.base_height, self.shape.base_width)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.to(self.precision or x.dtype, memory_format=torch.channels_last)
         x = pixel_norm(F.leaky_relu(x, SLOPE))
         x = older = pixel_norm(F.leaky_relu(self.same(x), SLOPE))
         for block in self.blocks[:level]:
             x, older = block(x), x
-        images = self.to_image[level](x)
+        images = self.to_image[level](x.to(z.dtype))
         if alpha is None or level == 0:
             return images
-        return torch.lerp(upsample(self.to_image[level - 1](older)), images, alpha)
+        return torch.lerp(upsample(self.to_image[level - 1](older.to(z.dtype))), images, alpha)
 
 
 class DiscriminatorBlock(nn.Module):
@@ -217,10 +263,22 @@ class DiscriminatorBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
         self.same = Conv(inputs, inputs)
-        self.down = Conv(inputs, outputs, convolve=conv_down)
+        self.down = ConvDown(inputs, outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.down(F.leaky_relu(self.same(x), SLOPE)), SLOPE)
+
+Adjoint = Callable[[Tensor], Tensor]  # gradients by the output of some layers → gradients by their input
+
+
+def _lrelu_of(conv: Conv, x: Tensor) -> tuple[Tensor, Adjoint]:
+    """(leaky ReLU of a convolution of `x`, its adjoint there)."""
+    kernel = conv.kernel(x.dtype)
+    y = F.leaky_relu(conv.convolve(x, kernel, conv.bias.to(x.dtype)), SLOPE)
+    slopes = y.detach()  # its signs say which slope; they have no derivative
+
+    def adjoint(gradients: Tensor) -> Tensor:
+        return conv.adjoint(torch.ops.aten.leaky_relu_backward(gradients, slopes, SLOPE, True), kernel)
+
+    return y, adjoint
 
 
 class Discriminator(nn.Module):
@@ -229,6 +287,7 @@ class Discriminator(nn.Module):
     def __init__(self, shape: NetworkShape):
         super().__init__()
         self.shape = shape
+        self.precision: torch.dtype | None = None  # of the convolutions; None: as the images
         maps, pack = shape.maps, shape.pack
         self.from_image = nn.ModuleList(Conv(shape.channels * pack, m, size=1) for m in maps)
         self.blocks = nn.ModuleList(DiscriminatorBlock(b, a) for a, b in zip(maps, maps[1:], strict=False))
@@ -239,21 +298,76 @@ class Discriminator(nn.Module):
         tables = pack if shape.factor_sizes else 0
         self.embeddings = nn.ModuleList(LabelEmbedding(shape.factor_sizes, shape.dense_size) for _ in range(tables))
 
-    def forward(self, images: Tensor, labels: Tensor | None, level: int, alpha: Tensor | float | None = None) -> Tensor:
-        """Logits [N / pack] of images [N, C, h, w]; `alpha` as in `Generator.forward`."""
-        images = images.reshape(len(images) // self.shape.pack, -1, *images.shape[2:])
-        x = F.leaky_relu(self.from_image[level](images.contiguous(memory_format=torch.channels_last)), SLOPE)
-        if level:
-            x = self.blocks[level - 1](x)
-            if alpha is not None:
-                old = F.leaky_relu(self.from_image[level - 1](downsample(images)), SLOPE)
-                x = torch.lerp(old, x, alpha)
-        for block in reversed(self.blocks[: max(level - 1, 0)]):
-            x = block(x)
-        return self._judge(x, labels)
+    def forward(
+        self,
+        images: Tensor,
+        labels: Tensor | None,
+        level: int,
+        alpha: Tensor | float | None = None,
+        *,
+        parts: int = 1,
+    ) -> Tensor:
+        """Logits [N / pack] of images [N, C, h, w]; `alpha` as in `Generator`, `parts` as in `minibatch_stddev`."""
+        x, _ = self._features(images, level, alpha)
+        return self._judge(x, labels, parts)
 
-    def _judge(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        x = F.leaky_relu(self.same(minibatch_stddev(x, self.shape.stddev_group)), SLOPE)
+    def with_gradients(
+        self,
+        images: Tensor,
+        labels: Tensor | None,
+        level: int,
+        alpha: Tensor | float | None = None,
+        *,
+        parts: int = 1,
+    ) -> tuple[Tensor, Tensor]:
+        """(logits as of `forward`, d sum of logits / d images [N, C, h, w]), to be differentiated by the weights.
+
+        The convolutions are taken backwards by their adjoints, in the open, so that what is left is to differentiate
+        once. Differentiating twice takes convolutions whose kernels are as large as the images.
+        """
+        x, adjoint = self._features(images, level, alpha)
+
+        def total(x: Tensor) -> tuple[Tensor, Tensor]:
+            logits = self._judge(x, labels, parts)
+            return logits.sum(), logits
+
+        gradients, logits = torch.func.grad(total, has_aux=True)(x)
+        return logits, adjoint(gradients).reshape(images.shape)
+
+    def _features(self, images: Tensor, level: int, alpha: Tensor | float | None) -> tuple[Tensor, Adjoint]:
+        """(what reaches the base [N / pack, maps, h, w], the adjoint of how it got there)."""
+        images = images.reshape(len(images) // self.shape.pack, -1, *images.shape[2:])
+        images = images.to(self.precision or images.dtype, memory_format=torch.channels_last)
+        x, from_image = _lrelu_of(self.from_image[level], images)
+        adjoints = [from_image]
+        fading = level > 0 and alpha is not None
+        for k in range(level - 1, -1, -1):
+            for conv in (self.blocks[k].same, self.blocks[k].down):
+                x, back = _lrelu_of(conv, x)
+                adjoints.append(back)
+            if fading and k == level - 1:
+                alpha = torch.as_tensor(alpha, dtype=x.dtype, device=x.device)
+                old, from_small = _lrelu_of(self.from_image[k], downsample(images))
+                x = torch.lerp(old, x, alpha)
+        newest = 3 if level else 1  # layers that the fade goes around
+
+        def adjoint(gradients: Tensor) -> Tensor:
+            for back in reversed(adjoints[newest:]):
+                gradients = back(gradients)
+            sharp = gradients * alpha if fading else gradients
+            for back in reversed(adjoints[:newest]):
+                sharp = back(sharp)
+            return sharp + upsample(from_small(gradients * (1 - alpha))) / 4 if fading else sharp
+
+        return x, adjoint
+
+    def _judge(self, x: Tensor, labels: Tensor | None, parts: int) -> Tensor:
+        deviation = minibatch_stddev(x, self.shape.stddev_group, parts=parts).to(x.dtype)
+        kernel = self.same.kernel(x.dtype)
+        # the deviation is one more map, of one value per image: what it adds is the same pattern for all
+        pattern = conv_same(torch.ones_like(x[:1, :1]), kernel[:, -1:], None)
+        x = conv_same(x, kernel[:, :-1], self.same.bias.to(x.dtype)) + deviation[:, None, None, None] * pattern
+        x = F.leaky_relu(x, SLOPE).to(self.dense.weight.dtype)
         features = F.leaky_relu(self.dense(x.flatten(1)), SLOPE)
         logits = self.out(features)[:, 0]
         if not self.embeddings:

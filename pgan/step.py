@@ -1,13 +1,12 @@
 """One training step: D learns to tell, G learns to pass, G_ema follows."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pgan.diversity import spreads
-from pgan.losses import LOSSES, Critic
+from pgan.game import Game
 from pgan.schedule import Growth, ema_decay_at, gamma_of, penalty_interval
 from pgan.state import TrainState
 
@@ -24,65 +23,79 @@ class StepResult:
     fake_spread: Tensor
 
 
-def train_step(state: TrainState, growth: Growth, *, reals: Tensor, labels: Tensor | None) -> StepResult:
+def train_step(
+    state: TrainState, growth: Growth, *, reals: Tensor, labels: Tensor | None, game: Game | None = None
+) -> StepResult:
     """Show one batch of standardised reals [N, C, h, w] and update everything; a non-finite update is left out.
 
-    N is the batch, or this rank's part of it; every rank then makes the update of the whole batch.
+    N is the batch, or this rank's part of it; every rank then makes the update of the whole batch. `game` has the
+    passes of this moment of growth, compiled or not; without one they run as they are. Nothing waits for the device.
 
     Fakes take the labels of the batch: they are drawn from the training labels, and a relativistic loss compares like
     with like. D and G use the same fakes, which saves one pass through G.
     """
     state.enter(growth)
-    alpha = growth.alpha if growth.fading else None
-    fakes = state.generator(state.latents(), labels, growth.level, alpha)
-    critic = partial(state.discriminator, labels=labels, level=growth.level, alpha=alpha)
-    d_loss, real, fake = _discriminator_loss(state, growth, critic=critic, reals=reals, fakes=fakes.detach())
-    finite = _update(state, state.discriminator, state.d_adam, loss=d_loss)
+    game = game or Game(state.generator, state.discriminator, loss=state.config.loss, level=growth.level)
+    alpha = torch.full((), growth.alpha, device=state.device) if growth.fading else None
+    fakes = game.fakes(state.latents(), labels, alpha)
+    seen = fakes.detach()
+    d_loss, real_logit, fake_logit = game.d_losses(
+        reals, seen, labels, alpha, *_penalty_of_step(state, growth, scaled=game.loss.scaled)
+    )
+    finite = _update(state, state.discriminator, state.d_adam, loss=d_loss, of=d_loss)
 
-    loss = LOSSES[state.config.loss]
+    seen.requires_grad_(True)
     state.discriminator.requires_grad_(False)
-    g_loss = loss.of_g(critic(reals) if loss.relative else None, critic(fakes))
-    finite &= _update(state, state.generator, state.g_adam, loss=g_loss)
+    g_loss = game.g_loss(reals, seen, labels, alpha)
+    (by_fakes,) = torch.autograd.grad(g_loss, seen)
     state.discriminator.requires_grad_(True)
+    finite &= _update(state, state.generator, state.g_adam, loss=g_loss, of=fakes, by=by_fakes)
 
     state.nimg += state.config.batch
-    state.skipped += not finite
-    state.skipped_in_a_row = 0 if finite else state.skipped_in_a_row + 1
+    state.skipped = state.skipped + ~finite
+    state.skipped_in_a_row = (state.skipped_in_a_row + 1) * ~finite
     state.follow(ema_decay_at(state.nimg, state.config))
-    real_spread, fake_spread = spreads(reals, fakes.detach())
+    real_spread, fake_spread = spreads(reals, seen.detach())
+    # what a CUDA graph gives out lives until its next run: a new tensor outlives it
+    losses = torch.stack([d_loss.detach(), g_loss.detach(), real_logit, fake_logit]).unbind()
     return StepResult(
-        d_loss=d_loss.detach(),
-        g_loss=g_loss.detach(),
-        real_logit=real.detach().mean(),
-        fake_logit=fake.detach().mean(),
+        **dict(zip(("d_loss", "g_loss", "real_logit", "fake_logit"), losses, strict=True)),
         real_spread=real_spread,
         fake_spread=fake_spread,
     )
 
 
-def _discriminator_loss(
-    state: TrainState, growth: Growth, *, critic: Critic, reals: Tensor, fakes: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(loss of D with its penalty, logits of reals, logits of fakes)."""
-    config, loss = state.config, LOSSES[state.config.loss]
-    real, fake = critic(reals), critic(fakes)
-    total = loss.of_d(real, fake)
-    interval = penalty_interval(growth, config) if loss.scaled else 1
-    if (state.nimg // config.batch) % interval == 0:
-        mix = state.mixes()
-        weight = interval * gamma_of(config, float(state.energies[growth.level])) / 2 if loss.scaled else 1.0
-        total = total + weight * loss.penalty(critic, reals, fakes, mix)
-    return total, real, fake
+def _penalty_of_step(state: TrainState, growth: Growth, *, scaled: bool) -> tuple[Tensor | None, Tensor | None]:
+    """(mix [N, 1, 1, 1], 0-dim weight) of the penalty, or None and None in a step without one."""
+    config = state.config
+    interval = penalty_interval(growth, config) if scaled else 1
+    if (state.nimg // config.batch) % interval:
+        return None, None
+    weight = interval * gamma_of(config, float(state.energies[growth.level])) / 2 if scaled else 1.0
+    return state.mixes(), torch.full((), weight, device=state.device)
 
 
-def _update(state: TrainState, network: torch.nn.Module, adam: torch.optim.Adam, *, loss: Tensor) -> bool:
-    """One step down `loss`, left out where it or its gradient is not finite; says whether it was taken."""
+def _update(
+    state: TrainState,
+    network: nn.Module,
+    adam: torch.optim.Adam,
+    *,
+    loss: Tensor,
+    of: Tensor,
+    by: Tensor | None = None,
+) -> Tensor:
+    """One step of Adam along the gradients of `of` (weighted `by`), left out where they or `loss` are not finite.
+
+    Says whether it was taken, as a 0-dim tensor on the device: Adam itself looks at the flag, so nobody waits for it.
+    """
+    weights = list(network.parameters())
+    gradients = torch.autograd.grad(of, weights, by, allow_unused=True)
+    for weight, gradient in zip(weights, gradients, strict=True):
+        weight.grad = gradient
+    used, loss = [gradient for gradient in gradients if gradient is not None], loss.detach()
+    state.ranks.average([*used, loss])  # the loss too, so that all ranks agree on whether it is finite
+    finite = torch.isfinite(loss + torch.nn.utils.get_total_norm(used))
+    adam.found_inf, adam.grad_scale = (~finite).float(), None  # as GradScaler tells it; read by the fused kernel
+    adam.step()
     adam.zero_grad(set_to_none=True)
-    loss.backward()
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    loss = loss.detach()
-    state.ranks.average([*gradients, loss])  # the loss too, so that all ranks agree on whether it is finite
-    finite = bool(torch.isfinite(loss + torch.nn.utils.get_total_norm(gradients)))
-    if finite:
-        adam.step()
     return finite

@@ -5,11 +5,27 @@ import math
 import pytest
 import torch
 
-from pgan.losses import LOSSES, WGAN_DRIFT, one_centred_penalty, zero_centred_penalty
+from pgan.losses import LOSSES, WGAN_DRIFT, WGAN_LAMBDA
 
-REALS = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-FAKES = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-WEIGHT = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+REALS = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+FAKES = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(1))
+WEIGHT = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(2))
+
+
+class PlainCritic:
+    """A `Critic` from any function of images."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def logits(self, *batches):
+        return tuple(self.function(batch) for batch in batches)
+
+    def logits_and_gradients(self, *batches):
+        batches = [batch.detach().requires_grad_(True) for batch in batches]
+        logits = self.logits(*batches)
+        total = sum(batch.sum() for batch in logits)
+        return logits, torch.autograd.grad(total, batches, create_graph=True)
 
 
 def linear(images):
@@ -20,33 +36,41 @@ def quadratic(images):
     return images.square().sum((1, 2, 3))
 
 
+def penalty_of(name, function, mix=None):
+    return LOSSES[name].judge(PlainCritic(function), REALS, FAKES, mix)[2]
+
+
 def test_r1_of_a_linear_critic_is_its_squared_length_and_of_a_quadratic_one_four_times_the_square():
-    torch.testing.assert_close(zero_centred_penalty(linear, REALS), WEIGHT.square().sum())
-    torch.testing.assert_close(zero_centred_penalty(quadratic, REALS), 4 * REALS.square().sum((1, 2, 3)).mean())
+    torch.testing.assert_close(penalty_of("ns-r1", linear), WEIGHT.square().sum())
+    torch.testing.assert_close(penalty_of("ns-r1", quadratic), 4 * REALS.square().sum((1, 2, 3)).mean())
 
 
 def test_wgan_penalty_of_a_linear_critic_is_its_length_minus_one_squared():
-    mix = torch.rand(4, 1, 1, 1, dtype=torch.float64)
-    expected = (WEIGHT.square().sum().sqrt() - 1).square()
-    torch.testing.assert_close(one_centred_penalty(linear, REALS, fakes=FAKES, mix=mix), expected)
+    expected = WGAN_LAMBDA * (WEIGHT.square().sum().sqrt() - 1).square()
+    torch.testing.assert_close(penalty_of("wgan-gp", linear, torch.rand(4, 1, 1, 1)), expected)
 
 
 def test_wgan_penalty_is_taken_between_reals_and_fakes():
-    for mix, at in ((torch.zeros(4, 1, 1, 1).double(), REALS), (torch.ones(4, 1, 1, 1).double(), FAKES)):
-        expected = (2 * at.square().sum((1, 2, 3)).sqrt() - 1).square().mean()
-        torch.testing.assert_close(one_centred_penalty(quadratic, REALS, fakes=FAKES, mix=mix), expected)
+    for mix, at in ((torch.zeros(4, 1, 1, 1), REALS), (torch.ones(4, 1, 1, 1), FAKES)):
+        expected = WGAN_LAMBDA * (2 * at.square().sum((1, 2, 3)).sqrt() - 1).square().mean()
+        torch.testing.assert_close(penalty_of("wgan-gp", quadratic, mix), expected)
 
 
 def test_penalties_can_be_differentiated_by_the_critics_weights():
     weight = WEIGHT.clone().requires_grad_(True)
-    zero_centred_penalty(lambda images: (images * weight).sum((1, 2, 3)), REALS).backward()
+    penalty_of("ns-r1", lambda images: (images * weight).sum((1, 2, 3))).backward()
     torch.testing.assert_close(weight.grad, 2 * WEIGHT)
 
 
 def test_rpgan_punishes_both_reals_and_fakes():
-    penalty = LOSSES["rpgan-r1-r2"].penalty(quadratic, REALS, FAKES, None)
     expected = 4 * REALS.square().sum((1, 2, 3)).mean() + 4 * FAKES.square().sum((1, 2, 3)).mean()
-    torch.testing.assert_close(penalty, expected)
+    torch.testing.assert_close(penalty_of("rpgan-r1-r2", quadratic), expected)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_logits_come_with_the_penalty(name):
+    real, fake, _ = LOSSES[name].judge(PlainCritic(linear), REALS, FAKES, torch.rand(4, 1, 1, 1))
+    torch.testing.assert_close((real, fake), (linear(REALS), linear(FAKES)))
 
 
 @pytest.mark.parametrize(

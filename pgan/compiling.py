@@ -1,0 +1,137 @@
+"""Passes compiled whole: which phases are worth it, one compiled game at a time, and the way back if it fails."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pgan.config import TrainConfig
+from pgan.game import Game
+from pgan.networks import Discriminator, Generator
+from pgan.schedule import Growth, Schedule
+
+# on one CPU core compiling a phase costs one to two minutes, and saves 5 to 15 ms a step (docs/benchmarks/training.md)
+CPU_STEPS_WORTH = 20_000
+WARM_UPS = 3  # a CUDA graph is recorded in the second run, and first replayed in the third
+
+
+class CompiledGame(Game):
+    """A `Game` whose passes are compiled when first called, each into one graph; the same results."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        *,
+        loss: str,
+        level: int,
+        backend: str = "inductor",
+        mode: str | None = None,
+    ) -> None:
+        super().__init__(generator, discriminator, loss=loss, level=level)
+
+        def compiled(function: Callable) -> Callable:
+            return torch.compile(function, fullgraph=True, dynamic=False, backend=backend, mode=mode)
+
+        self._fakes = compiled(super().fakes)
+        self.d_losses = compiled(super().d_losses)
+        self.g_loss = compiled(super().g_loss)
+
+    def fakes(self, z: Tensor, labels: Tensor | None, alpha: Tensor | None) -> Tensor:
+        """See `Game`; begins a step: what CUDA graphs gave out in the last one is gone."""
+        torch.compiler.cudagraph_mark_step_begin()
+        return self._fakes(z, labels, alpha)
+
+
+class Games:
+    """The game of each moment of growth; compiled or not as `config.compile` says, and only the newest kept.
+
+    A phase that cannot be compiled (no C++ compiler, no Triton) is played as it is, and so are all later ones; `say`
+    gets a line about it.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        *,
+        config: TrainConfig,
+        schedule: Schedule,
+        device: torch.device,
+        say: Callable[[str], object] = print,
+    ) -> None:
+        self.generator, self.discriminator = generator, discriminator
+        self.config, self.schedule, self.device, self.say = config, schedule, device, say
+        self._phase: tuple[int, bool] | None = None
+        self._game: Game | None = None
+        self._failed = False
+
+    def at(self, growth: Growth, *, batch: int) -> Game:
+        """The game of a moment of growth, for batches of `batch` images (this rank's part)."""
+        phase = (growth.level, growth.fading)
+        if phase != self._phase:
+            self._phase, self._game = phase, self._compiled(growth, batch) or self._plain(growth)
+        return self._game
+
+    def _plain(self, growth: Growth) -> Game:
+        return Game(self.generator, self.discriminator, loss=self.config.loss, level=growth.level)
+
+    def _compiled(self, growth: Growth, batch: int) -> Game | None:
+        """A compiled game that has been tried; None if it is not wanted or cannot be had."""
+        if self._failed or not is_worth_compiling(growth, self.config, schedule=self.schedule, device=self.device):
+            return None
+        torch.compiler.reset()  # the last phase's code and graphs
+        mode = "reduce-overhead" if self.device.type == "cuda" else None  # CUDA graphs
+        game = CompiledGame(self.generator, self.discriminator, loss=self.config.loss, level=growth.level, mode=mode)
+        try:
+            for _ in range(WARM_UPS):
+                for penalised in (False, True):
+                    play(game, growth, batch=batch, penalised=penalised, device=self.device)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, OSError, ImportError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            self.say(f"{growth.phase}: could not be compiled ({reason[:200]}); training goes on uncompiled")
+            self._failed = True
+            torch.compiler.reset()
+            return None
+        return game
+
+
+def is_worth_compiling(growth: Growth, config: TrainConfig, *, schedule: Schedule, device: torch.device) -> bool:
+    """What `config.compile` means for a phase; `auto`: always on CUDA, on a CPU in long phases, elsewhere never.
+
+    It depends on the settings alone: a run that is resumed computes as before, to the bit.
+    """
+    if config.compile != "auto":
+        return config.compile == "yes"
+    if device.type == "cpu":
+        length = {(level, fading): length for level, fading, _, length in schedule.phases()}
+        return length[growth.level, growth.fading] / config.batch >= CPU_STEPS_WORTH
+    return device.type == "cuda"
+
+
+def play(game: Game, growth: Growth, *, batch: int, penalised: bool, device: torch.device) -> list[Tensor]:
+    """All passes and gradients of a step, on random images; changes nothing. Returns the losses and gradients."""
+    generator, discriminator = game.generator, game.discriminator
+    random, shape = torch.Generator(device).manual_seed(0), generator.shape
+
+    def randn(*size: int) -> Tensor:
+        return torch.randn(size, generator=random, device=device)
+
+    factors = len(shape.factor_sizes)
+    labels = torch.zeros((batch, factors), dtype=torch.int64, device=device) if factors else None
+    alpha = torch.full((), growth.alpha, device=device) if growth.fading else None
+    reals = randn(batch, shape.channels, growth.height, growth.width)
+    mix, weight = (randn(batch, 1, 1, 1), torch.ones((), device=device)) if penalised else (None, None)
+    fakes = game.fakes(randn(batch, shape.latent_size), labels, alpha)
+    seen = fakes.detach()
+    d_loss, *_ = game.d_losses(reals, seen, labels, alpha, mix, weight)
+    found = [d_loss, *torch.autograd.grad(d_loss, list(discriminator.parameters()), allow_unused=True)]
+    seen.requires_grad_(True)
+    discriminator.requires_grad_(False)
+    g_loss = game.g_loss(reals, seen, labels, alpha)
+    (by_fakes,) = torch.autograd.grad(g_loss, seen)
+    discriminator.requires_grad_(True)
+    found += [g_loss, *torch.autograd.grad(fakes, list(generator.parameters()), by_fakes, allow_unused=True)]
+    return [value.detach().clone() for value in found if value is not None]
