@@ -60,16 +60,17 @@ def train(
     preset: Annotated[str, typer.Option(help=f"settings to start from: {', '.join(PRESETS)}")] = "tiny",
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print settings and sizes, train nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print settings and sizes, write nothing")] = False,
     changes: dict[str, Any],
 ) -> None:
     """Train on RUN/images into RUN/model; an unfinished run goes on by itself."""
     config = resolve_config(preset, changes)
     _prepare_torch(threads)
+    from pgan.plan import plan_of
     from pgan.train import choose_device, train
 
     if dry_run:
-        print(json.dumps(_plan(run, config), indent=1))
+        print(json.dumps(plan_of(run, config), indent=1))
     elif not train(run, config, device=choose_device(device)):
         raise typer.Exit(130)
 
@@ -98,28 +99,6 @@ def _prepare_torch(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-
-
-def _plan(run: Path, config: TrainConfig) -> dict[str, Any]:
-    from pgan.networks import count_parameters
-    from pgan.schedule import Schedule
-    from pgan.state import make_networks
-    from pgan.train import ImageSet, network_shape
-
-    images = ImageSet.open(run / "images")
-    shape = network_shape(config, images)
-    generator, discriminator = make_networks(shape, seed=config.seed)
-    schedule = Schedule.of(config, height=images.shape[1], width=images.shape[2])
-    return {
-        "config": config.to_json(),
-        "images": len(images),
-        "network": shape.to_json(),
-        "parameters": {"G": count_parameters(generator), "D": count_parameters(discriminator)},
-        "phases": [
-            {"phase": schedule.growth_at(int(begin)).phase, "from_kimg": begin / 1000, "kimg": length / 1000}
-            for _, _, begin, length in schedule.phases()
-        ],
-    }
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from math import log2
+from math import log2, sqrt
 from typing import Any
 
 from rasterize.errors import InputError
@@ -38,9 +38,9 @@ class TrainConfig:
     fade_kimg: float = _setting(600.0, "length of each fade-in")
     hold_kimg: float = _setting(600.0, "length of each hold, but for the first and last")
     last_kimg: float = _setting(4000.0, "length of the hold at full resolution")
-    learning_rate: float = _setting(1e-3, "Adam's, of G and D alike")
+    learning_rate: float = _setting(1e-3, "Adam's, of G and D alike; a preset's follows --batch")
     final_rate_share: float = _setting(0.25, "share of the learning rate left at the end of the last phase (cosine)")
-    adam_beta2: float = _setting(0.99, "Adam's second beta; the first is 0")
+    adam_beta2: float = _setting(0.99, "Adam's second beta; the first is 0; a preset's follows --batch")
     gamma_scale: float = _setting(0.1, "R1/R2 weight: gamma = gamma_scale x energy of a real / batch")
     penalty_steps_to_32px: int = _setting(1, "steps between two R1/R2 penalties, up to 32 px")
     penalty_steps_above: int = _setting(16, "steps between two R1/R2 penalties, above 32 px")
@@ -132,10 +132,24 @@ PRESETS: Mapping[str, TrainConfig] = {
 
 
 def resolve_config(preset: str, changes: Mapping[str, Any]) -> TrainConfig:
-    """A preset with some settings changed; raises `InputError` on an unknown preset or a setting that cannot be."""
+    """A preset with some settings changed; raises `InputError` on an unknown preset or a setting that cannot be.
+
+    The rates of a preset hold at its batch. With another one, κ times as large, those that are not given follow by the
+    rule for Adam: learning rate · √κ, and beta2^κ, which keeps the memory of its second moment at as many images
+    (Malladi et al. 2022, "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms"; 1 − κ (1 − beta2) there).
+    Nothing else needs a rule: G_ema's half-life counts images, gamma falls with the batch and follows the reals of each
+    resolution (`pgan.schedule.gamma_of`), and the equalised learning rate makes one rate fit all resolutions (Karras et
+    al. 2018, section 4.1).
+    """
     if preset not in PRESETS:
         raise InputError(f"preset '{preset}' is unknown; presets: {', '.join(PRESETS)}")
-    return replace(PRESETS[preset], **changes)
+    reference = PRESETS[preset]
+    factor = max(changes.get("batch", reference.batch), 1) / reference.batch  # below 1 image: refused by the settings
+    following = {
+        "learning_rate": reference.learning_rate * sqrt(factor),
+        "adam_beta2": reference.adam_beta2**factor,
+    }
+    return replace(reference, **(following | dict(changes)))
 
 
 def base_shape(height: int, width: int, *, start_resolution: int) -> tuple[int, int, int]:

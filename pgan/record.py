@@ -45,8 +45,8 @@ def describe_run(identity: Mapping[str, Any], *, state: TrainState) -> dict[str,
         "scales": state.scales.tolist(),
         "energies": state.energies.tolist(),
         "parameters": {"G": count_parameters(state.generator), "D": count_parameters(state.discriminator)},
-        "versions": {name: version(name) for name in ("pgan-trips", "torch", "torchvision", "numpy")}
-        | {"python": platform.python_version()},
+        "versions": {name: version(name) for name in ("pgan-trips", "torchvision", "numpy")}
+        | {"torch": torch.__version__, "python": platform.python_version()},  # torch with its build
         "git_commit": _git_commit(),
         "device": _device_name(state.device),
         "ranks": state.ranks.count,

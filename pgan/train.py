@@ -136,7 +136,7 @@ def _begin_or_go_on(run: Run, state: TrainState, *, known: bool) -> None:
         remove_leftovers(run.model)
     begins = not _load_newest(run, state)
     if begins:
-        state.fit_range(_sample_of(run.images, run.config.seed))
+        state.fit_range(sample_of(run.images, run.config.seed))
     if run.ranks.first and (begins or not known):
         write_json(run.model / "run.json", describe_run(run.identity, state=state))
     if begins and run.ranks.first:
@@ -240,7 +240,8 @@ def _labels(images: ImageSet, which: np.ndarray, *, device: torch.device) -> Ten
     return torch.from_numpy(images.labels[which].astype(np.int64)).to(device) if images.factors else None
 
 
-def _sample_of(images: ImageSet, seed: int) -> Tensor:
+def sample_of(images: ImageSet, seed: int) -> Tensor:
+    """Up to RANGE_SAMPLE full-size reals [N, C, H, W]; raises `InputError` if some are not finite."""
     which = np.sort(np.random.default_rng(seed).permutation(len(images))[:RANGE_SAMPLE])
     sample = images.read(which)
     if not np.isfinite(sample).all():

@@ -123,4 +123,19 @@ def test_impossible_settings_are_refused_all_at_once(changes, message):
 def test_presets():
     with pytest.raises(InputError, match="preset 'huge' is unknown; presets: tiny, default, paper"):
         resolve_config("huge", {})
-    assert resolve_config("tiny", {"batch": 8, "seed": 3}) == replace(PRESETS["tiny"], batch=8, seed=3)
+    for name, preset in PRESETS.items():
+        assert resolve_config(name, {}) == preset == resolve_config(name, {"batch": preset.batch})
+    assert resolve_config("tiny", {"fade_kimg": 8.0, "seed": 3}) == replace(PRESETS["tiny"], fade_kimg=8.0, seed=3)
+
+
+def test_rates_that_are_not_given_follow_the_batch():
+    config = resolve_config("default", {"batch": 256})  # 4 times that of the preset
+    assert config.learning_rate == pytest.approx(2 * PRESETS["default"].learning_rate)
+    assert config.adam_beta2 == pytest.approx(PRESETS["default"].adam_beta2 ** 4)
+    assert gamma_of(config, 640.0) == pytest.approx(gamma_of(PRESETS["default"], 640.0) / 4)
+    # as many images until G_ema has forgotten half
+    assert ema_decay_at(10**7, config) == pytest.approx(ema_decay_at(10**7, PRESETS["default"]) ** 4)
+    given = resolve_config("default", {"batch": 256, "learning_rate": 0.005})
+    assert (given.learning_rate, given.adam_beta2) == (0.005, config.adam_beta2)
+    with pytest.raises(InputError, match="batch must be above 0"):
+        resolve_config("tiny", {"batch": 0})
