@@ -125,8 +125,9 @@ def strokes_to_trips(strokes: Solution, labels: NDArray, spec: Spec, rng: np.ran
 def decode_attributes(strokes: Solution, labels: NDArray, spec: Spec) -> pd.DataFrame:
     """Painted levels and labels → attribute values, one row per stroke."""
     readings, plane = {}, 0
+    known = spec.known_of(strokes.ends, labels[strokes.image])
     for channel in spec.channels:
-        readings[channel.column] = channel.decode(strokes.values[:, plane : plane + channel.planes])
+        readings[channel.column] = channel.decode(strokes.values[:, plane : plane + channel.planes], known)
         plane += channel.planes
     for column, factor in enumerate(spec.factors):
         readings[factor.name] = factor.decode(labels[strokes.image, column])

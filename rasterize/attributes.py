@@ -1,6 +1,6 @@
 """Trip attributes in pictures: painted channels and label factors, each with `encode` beside its `decode`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, Self
 
@@ -10,26 +10,37 @@ from numpy.typing import NDArray
 
 from rasterize.clock import CLOCK_ATTRIBUTES, DAYS, HOURS, clock_values
 from rasterize.errors import InputError
+from rasterize.frame import trip_metres
 
 FACTOR_LIMIT = 256  # values of one factor; more would leave most of them almost without images
 QUANTILE_KNOTS = 257
+GROUP_TRIPS, TRIPS_PER_KNOT = 100, 4  # of conditional quantile functions
+DISTANCE_CLASSES, FAR_CLASSES = 12, 4
+DISTANCES = ("distance", "far")
+ROUND_TRIP_M = 1.0
+#: What makes trips alike when an attribute is painted as a conditional rank, the most telling first.
+GIVEN: Mapping[str, tuple[str, ...]] = {"birth_year": ("user_type", "gender")}
+GIVEN_TO_OTHERS = ("user_type", "far", "distance")
 
 
 class Channel(Protocol):
-    """A trip attribute painted along the stroke: some planes, and the way from values to levels and back."""
+    """A trip attribute painted along the stroke: some planes, and the way from values to levels and back.
+
+    `known` is what else a trip tells, see `known_of`; only a conditional channel looks at it.
+    """
 
     column: str
     planes: int
 
-    def fit(self, values: pd.Series) -> Self:
+    def fit(self, values: pd.Series, known: pd.DataFrame | None = None) -> Self:
         """The same channel with its open bounds set from data."""
         ...
 
-    def encode(self, values: pd.Series, rng: np.random.Generator) -> NDArray:
+    def encode(self, values: pd.Series, rng: np.random.Generator, known: pd.DataFrame | None = None) -> NDArray:
         """Values → levels, [N, planes]."""
         ...
 
-    def decode(self, levels: NDArray) -> pd.Series:
+    def decode(self, levels: NDArray, known: pd.DataFrame | None = None) -> pd.Series:
         """Levels [N, planes] → values."""
         ...
 
@@ -49,10 +60,10 @@ class LinearChannel:
     kind: str = "linear"
     planes: int = 1
 
-    def fit(self, values: pd.Series) -> Self:
+    def fit(self, values: pd.Series, known: pd.DataFrame | None = None) -> Self:
         """Set open bounds to robust quantiles, and note whether values are missing."""
-        known = values.dropna().astype(float)
-        low, high = (float(q) for q in known.quantile([0.001, 0.999])) if len(known) else (0.0, 1.0)
+        number = values.dropna().astype(float)
+        low, high = (float(q) for q in number.quantile([0.001, 0.999])) if len(number) else (0.0, 1.0)
         low = low if self.low is None else self.low
         high = high if self.high is None else self.high
         missing = bool(values.isna().any())
@@ -61,14 +72,14 @@ class LinearChannel:
     def _scale(self, values: NDArray) -> NDArray:
         return np.log(np.maximum(values, 1e-9)) if self.log else values
 
-    def encode(self, values: pd.Series, rng: np.random.Generator) -> NDArray:
+    def encode(self, values: pd.Series, rng: np.random.Generator, known: pd.DataFrame | None = None) -> NDArray:
         """Values → levels in {0} ∪ [0.2, 1], [N, 1]; values outside the bounds are clipped to them."""
         number = values.astype(float).to_numpy()
         low, high = self._scale(np.array([self.low, self.high], float))
         share = (self._scale(np.clip(number, self.low, self.high)) - low) / (high - low)
         return np.where(np.isnan(number), 0.0, 0.2 + 0.8 * share)[:, None]
 
-    def decode(self, levels: NDArray) -> pd.Series:
+    def decode(self, levels: NDArray, known: pd.DataFrame | None = None) -> pd.Series:
         """Levels → values; below 0.1 is a missing value, if there are any."""
         low, high = self._scale(np.array([self.low, self.high], float))
         scaled = low + np.clip((levels[:, 0] - 0.2) / 0.8, 0, 1) * (high - low)
@@ -92,34 +103,143 @@ class QuantileChannel:
     kind: str = "quantile"
     planes: int = 1
 
-    def fit(self, values: pd.Series) -> Self:
+    def fit(self, values: pd.Series, known: pd.DataFrame | None = None) -> Self:
         """Read the quantile function from data, and note whether values are missing."""
-        known = values.dropna().astype(float)
-        if self.values or not len(known):
+        number = values.dropna().astype(float)
+        if self.values or not len(number):
             return self if self.values else replace(self, values=(0.0, 1.0))
-        whole = bool((known == known.round()).all()) and known.nunique() < QUANTILE_KNOTS
-        steps = np.linspace(0.001, 0.999, QUANTILE_KNOTS)
-        method = "nearest" if whole else "linear"
-        knots = known.quantile(steps, interpolation=method)
+        whole = bool((number == number.round()).all()) and number.nunique() < QUANTILE_KNOTS
         missing = bool(values.isna().any())
-        return replace(self, values=tuple(float(f"{knot:.6g}") for knot in knots), whole=whole, missing=missing)
+        return replace(self, values=_knots(number, whole=whole, count=QUANTILE_KNOTS), whole=whole, missing=missing)
 
-    def encode(self, values: pd.Series, rng: np.random.Generator) -> NDArray:
+    def encode(self, values: pd.Series, rng: np.random.Generator, known: pd.DataFrame | None = None) -> NDArray:
         """Values → levels in {0} ∪ [0.2, 1], [N, 1]; `rng` spreads ties over the steps they fill."""
+        return self.paint(values, rng.random(len(values)))
+
+    def paint(self, values: pd.Series, chance: NDArray) -> NDArray:
+        """Values → levels, [N, 1]; ties are spread by `chance`, a number in [0, 1) per value."""
         knots, number = np.asarray(self.values), values.astype(float).to_numpy()
         first, last = np.searchsorted(knots, number, "left"), np.searchsorted(knots, number, "right") - 1
-        tie = np.where(last >= first, first + rng.random(len(number)) * (last - first), 0.0)
+        tie = np.where(last >= first, first + chance * (last - first), 0.0)
         between = np.interp(number, knots, np.arange(len(knots)))
         rank = np.where(last >= first, tie, between) / (len(knots) - 1)
         return np.where(np.isnan(number), 0.0, 0.2 + 0.8 * rank)[:, None]
 
-    def decode(self, levels: NDArray) -> pd.Series:
+    def decode(self, levels: NDArray, known: pd.DataFrame | None = None) -> pd.Series:
         """Levels → values; below 0.1 is a missing value, if there are any."""
         knots = np.asarray(self.values)
         rank = np.clip((levels[:, 0] - 0.2) / 0.8, 0, 1) * (len(knots) - 1)
         between = np.interp(rank, np.arange(len(knots)), knots)
         number = knots[np.rint(rank).astype(int)] if self.whole else between
         return pd.Series(np.where(self.missing & (levels[:, 0] < 0.1), np.nan, number))
+
+
+def _knots(number: pd.Series, *, whole: bool, count: int) -> tuple[float, ...]:
+    """The inverse cumulative distribution at up to `count` even steps, without the extremes."""
+    count = min(count, QUANTILE_KNOTS)
+    steps = np.linspace(0.001, 0.999, count) if count == QUANTILE_KNOTS else (np.arange(count) + 0.5) / count
+    knots = number.quantile(steps, interpolation="nearest" if whole else "linear")
+    return tuple(float(f"{knot:.6g}") for knot in knots)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionalChannel:
+    """A number painted as its rank among trips like it: of the same labels, and about as far.
+
+    A generator then need not learn how long a trip of 2 km takes, or how old customers say they are, only that ranks
+    are spread evenly. `given` names what makes trips alike, the most telling first: factors, `distance` (twelve
+    classes and round trips) and `far` (four of them). `groups` are quantile functions by the values of the first ones
+    of `given`, for as many as at least `GROUP_TRIPS` trips share; the empty key is all trips. No knot rests on fewer
+    than `TRIPS_PER_KNOT` of them. `edges` bound the classes of distance, in metres.
+    """
+
+    column: str
+    given: tuple[str, ...] = ()
+    edges: tuple[float, ...] = ()
+    groups: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    whole: bool = False
+    missing: bool = True
+    kind: str = "conditional"
+    planes: int = 1
+
+    def fit(self, values: pd.Series, known: pd.DataFrame | None = None) -> Self:
+        """Read the quantile functions from data, and note whether values are missing."""
+        all_trips = QuantileChannel(column=self.column).fit(values)
+        wanted = self.given or GIVEN.get(self.column, GIVEN_TO_OTHERS)
+        there = set() if known is None else {*known.columns, *(DISTANCES if "distance_m" in known else ())}
+        fitted = replace(
+            self,
+            given=tuple(name for name in wanted if name in there),
+            edges=_distance_edges(known) if known is not None and "distance_m" in known else (),
+            groups=(("", all_trips.values),),
+            whole=all_trips.whole,
+            missing=all_trips.missing,
+        )
+        groups = dict(fitted.groups)
+        for count in range(1, len(fitted.given) + 1):
+            keys = fitted._keys(known, count)
+            for key, number in values.dropna().astype(float).groupby(keys):
+                if len(number) >= GROUP_TRIPS:
+                    groups[key] = _knots(number, whole=fitted.whole, count=len(number) // TRIPS_PER_KNOT)
+        return replace(fitted, groups=tuple(groups.items()))
+
+    def encode(self, values: pd.Series, rng: np.random.Generator, known: pd.DataFrame | None = None) -> NDArray:
+        """Values → levels in {0} ∪ [0.2, 1], [N, 1]; `rng` spreads ties over the steps they fill."""
+        levels, chance = np.empty((len(values), 1)), rng.random(len(values))
+        for rows, channel in self._parts(len(values), known):
+            levels[rows] = channel.paint(values.iloc[rows], chance[rows])
+        return levels
+
+    def decode(self, levels: NDArray, known: pd.DataFrame | None = None) -> pd.Series:
+        """Levels → values; below 0.1 is a missing value, if there are any."""
+        values = np.empty(len(levels))
+        for rows, channel in self._parts(len(levels), known):
+            values[rows] = channel.decode(levels[rows])
+        return pd.Series(values)
+
+    def find_groups(self, known: pd.DataFrame | None, count: int) -> NDArray:
+        """The group each of `count` trips is in, as an index into `groups`, int64 [N]."""
+        index = {key: place for place, (key, _) in enumerate(self.groups)}
+        group = np.full(count, index[""])
+        for depth in range(1, len(self.given) + 1):  # the more is known the better
+            number, keys = pd.factorize(self._keys(known, depth))
+            found = np.array([index.get(key, -1) for key in keys], np.int64)[number]
+            group = np.where(found >= 0, found, group)
+        return group
+
+    def _parts(self, count: int, known: pd.DataFrame | None) -> Iterator[tuple[NDArray, QuantileChannel]]:
+        """The trips of each group, and its channel."""
+        group = self.find_groups(known, count)
+        for place in np.unique(group):
+            yield (
+                np.flatnonzero(group == place),
+                QuantileChannel(
+                    column=self.column, values=self.groups[place][1], whole=self.whole, missing=self.missing
+                ),
+            )
+
+    def _keys(self, known: pd.DataFrame, count: int) -> NDArray:
+        """What the first `count` of `given` are for each trip, as one text, object [N]."""
+        number, texts = np.zeros(len(known), np.int64), [""]
+        for name in self.given[:count]:
+            code, values = pd.factorize(self._given(known, name), use_na_sentinel=False)
+            number, pairs = pd.factorize(number * len(values) + code)
+            texts = [f"{texts[pair // len(values)]}/{values[pair % len(values)]}" for pair in pairs]
+        return np.array(texts, object)[number]
+
+    def _given(self, known: pd.DataFrame, name: str) -> NDArray | pd.Series:
+        if name not in DISTANCES:
+            return known[name]
+        classes = np.searchsorted(self.edges, known["distance_m"].to_numpy(), "right")
+        return classes if name == "distance" else -(-classes // (DISTANCE_CLASSES // FAR_CLASSES))
+
+
+def _distance_edges(known: pd.DataFrame) -> tuple[float, ...]:
+    """Edges of the classes of distance: round trips, then as many trips in each."""
+    distance = known["distance_m"].to_numpy()
+    apart = distance[distance > ROUND_TRIP_M]
+    inner = np.quantile(apart, np.arange(1, DISTANCE_CLASSES) / DISTANCE_CLASSES) if len(apart) else ()
+    return (ROUND_TRIP_M, *(float(f"{edge:.6g}") for edge in inner))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,16 +251,16 @@ class CyclicChannel:
     kind: str = "cyclic"
     planes: int = 2
 
-    def fit(self, values: pd.Series) -> Self:
+    def fit(self, values: pd.Series, known: pd.DataFrame | None = None) -> Self:
         """Nothing to fit: the period is known."""
         return self
 
-    def encode(self, values: pd.Series, rng: np.random.Generator) -> NDArray:
+    def encode(self, values: pd.Series, rng: np.random.Generator, known: pd.DataFrame | None = None) -> NDArray:
         """Values → (cos, sin), [N, 2]; a missing value is (0, 0)."""
         angle = values.astype(float).to_numpy() * (2 * np.pi / self.period)
         return np.nan_to_num(np.stack([np.cos(angle), np.sin(angle)], axis=1))
 
-    def decode(self, levels: NDArray) -> pd.Series:
+    def decode(self, levels: NDArray, known: pd.DataFrame | None = None) -> pd.Series:
         """Levels → values in [0, period); shorter than 0.1 is a missing value."""
         angle = np.arctan2(levels[:, 1], levels[:, 0]) % (2 * np.pi)
         value = angle * (self.period / (2 * np.pi)) % self.period
@@ -160,15 +280,15 @@ class CategoryChannel:
         """One plane per value."""
         return len(self.values)
 
-    def fit(self, values: pd.Series) -> Self:
+    def fit(self, values: pd.Series, known: pd.DataFrame | None = None) -> Self:
         """List the values met."""
         return self if self.values else replace(self, values=known_values(self.column, values))
 
-    def encode(self, values: pd.Series, rng: np.random.Generator) -> NDArray:
+    def encode(self, values: pd.Series, rng: np.random.Generator, known: pd.DataFrame | None = None) -> NDArray:
         """Values → indicator levels, [N, len(values)]."""
         return (values.to_numpy(dtype=object)[:, None] == np.array(self.values, dtype=object)[None, :]).astype(float)
 
-    def decode(self, levels: NDArray) -> pd.Series:
+    def decode(self, levels: NDArray, known: pd.DataFrame | None = None) -> pd.Series:
         """The brightest plane; if that is below 0.5 / len(values), a missing value."""
         best = levels.argmax(axis=1)
         value = np.array(self.values, dtype=object)[best]
@@ -214,6 +334,7 @@ def known_values(name: str, values: pd.Series) -> tuple[str, ...]:
 CHANNEL_KINDS: Mapping[str, type] = {
     "linear": LinearChannel,
     "quantile": QuantileChannel,
+    "conditional": ConditionalChannel,
     "cyclic": CyclicChannel,
     "category": CategoryChannel,
 }
@@ -230,7 +351,12 @@ def channel_from_json(value: Mapping[str, Any]) -> Channel:
     if kind is None:
         known = ", ".join(CHANNEL_KINDS)
         raise InputError(f"channel '{value['column']}': unknown kind '{value['kind']}'; known kinds: {known}")
-    return kind(**{key: tuple(item) if isinstance(item, list) else item for key, item in value.items()})
+    return kind(**{key: _as_tuples(item) for key, item in value.items()})
+
+
+def _as_tuples(value: Any) -> Any:
+    """Lists of JSON, whatever is in them, as tuples."""
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 #: How each attribute enters the picture unless the user says otherwise: a factor, or a kind of painted channel.
@@ -240,8 +366,8 @@ DEFAULT_ATTRIBUTES: Mapping[str, str] = {
     "user_type": "factor",
     "gender": "factor",
     "rideable_type": "factor",
-    "duration_s": "quantile",
-    "birth_year": "quantile",
+    "duration_s": "conditional",
+    "birth_year": "conditional",
 }
 
 
@@ -250,29 +376,50 @@ def attribute_values(trips: pd.DataFrame, name: str) -> pd.Series:
     return clock_values(trips["started_at"], name) if name in CLOCK_ATTRIBUTES else trips[name]
 
 
+def known_of(ends: NDArray, labels: NDArray, factors: Sequence[Factor], lat: NDArray, lng: NDArray) -> pd.DataFrame:
+    """What images tell of trips besides painted values: `distance_m` between their places, and each factor's value.
+
+    ends : places [N, 2]. labels : [N, F]. lat, lng : of the places, in degrees [P].
+    """
+    degrees = {"lat": lat, "lng": lng}
+    at = {f"{end}_{axis}": degrees[axis][ends[:, k]] for k, end in enumerate(("start", "end")) for axis in degrees}
+    known = pd.DataFrame({"distance_m": trip_metres(pd.DataFrame(at))})
+    for column, factor in enumerate(factors):
+        known[factor.name] = pd.Categorical.from_codes(labels[:, column], factor.values)
+    return known
+
+
 def choose_attributes(
-    trips: pd.DataFrame, choice: Mapping[str, str] | None = None
+    trips: pd.DataFrame,
+    choice: Mapping[str, str] | None = None,
+    known: Callable[[Sequence[Factor]], tuple[NDArray, pd.DataFrame]] | None = None,
 ) -> tuple[tuple[Channel, ...], tuple[Factor, ...]]:
     """Channels and factors for the attributes a table has, fitted to it.
 
-    `choice` overrides `DEFAULT_ATTRIBUTES` name by name: "factor", a channel kind, or "off".
+    `choice` overrides `DEFAULT_ATTRIBUTES` name by name: "factor", a channel kind, or "off". `known`, given the
+    factors, tells to which rows channels are fitted, and what is known of these, see `known_of`.
     """
     choice = choice or {}
-    known = {*DEFAULT_ATTRIBUTES, *CLOCK_ATTRIBUTES, *trips.columns}
+    names = {*DEFAULT_ATTRIBUTES, *CLOCK_ATTRIBUTES, *trips.columns}
     kinds = {"factor", "off", *CHANNEL_KINDS}
     for name, kind in choice.items():
-        if name not in known or kind not in kinds:
+        if name not in names or kind not in kinds:
             raise InputError(
-                f"attribute '{name}={kind}' is unknown; attributes: {', '.join(sorted(known))}; "
+                f"attribute '{name}={kind}' is unknown; attributes: {', '.join(sorted(names))}; "
                 f"ways to show them: {', '.join(sorted(kinds))}"
             )
-    channels, factors = [], []
-    for name, kind in {**DEFAULT_ATTRIBUTES, **choice}.items():
-        if kind == "off" or name not in (*CLOCK_ATTRIBUTES, *trips.columns):
-            continue
-        values = attribute_values(trips, name)
-        if kind == "factor":
-            factors.append(Factor(name=name).fit(values))
-        else:
-            channels.append(CHANNEL_KINDS[kind](column=name).fit(values))
-    return tuple(channels), tuple(factors)
+    shown = {
+        name: kind
+        for name, kind in {**DEFAULT_ATTRIBUTES, **choice}.items()
+        if kind != "off" and name in (*CLOCK_ATTRIBUTES, *trips.columns)
+    }
+    factors = tuple(
+        Factor(name=name).fit(attribute_values(trips, name)) for name, kind in shown.items() if kind == "factor"
+    )
+    rows, things = (slice(None), None) if known is None else known(factors)
+    channels = tuple(
+        CHANNEL_KINDS[kind](column=name).fit(attribute_values(trips, name).iloc[rows].reset_index(drop=True), things)
+        for name, kind in shown.items()
+        if kind != "factor"
+    )
+    return channels, factors

@@ -1,6 +1,6 @@
 """The raster stage: trip files → clean trips, stations and an image set, in one run folder."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rasterize.attributes import Channel, Factor, attribute_values, choose_attributes
+from rasterize.attributes import Channel, Factor, attribute_values, choose_attributes, known_of
 from rasterize.clock import CLOCK_ATTRIBUTES, count_dates
 from rasterize.columns import TripFile
 from rasterize.errors import InputError
@@ -33,6 +33,7 @@ from rasterize.spec import Drawing, Place, Spec
 from rasterize.unpack import find_files
 
 STORE_BATCH = 4096  # images drawn at a time when they are stored
+FITTED_TRIPS = 1_000_000  # at most, that channels are fitted to
 ENCODE_BATCH = 250_000  # trips encoded at a time
 Table = pd.DataFrame | TripFile
 
@@ -140,13 +141,21 @@ def _encode(
     options: RasterOptions,
 ) -> tuple[Spec, Strokes, NDArray]:
     """Training trips → the spec, strokes and labels, column by column."""
-    channels, factors = choose_attributes(train, options.attributes)
+    places = _count_places(train, stations, place_of)
+    lat, lng = (np.array([getattr(place, axis) for place in places], float) for axis in ("lat", "lng"))
+
+    def known(factors: Sequence[Factor]) -> tuple[NDArray, pd.DataFrame]:
+        rows = np.unique(np.linspace(0, len(train) - 1, FITTED_TRIPS).astype(np.int64))
+        ends, labels = _encode_ends(train, stations, place_of, rows), encode_labels(train, factors, rows)
+        return rows, known_of(ends, labels, factors, lat, lng)
+
+    channels, factors = choose_attributes(train, options.attributes, known)
     spec = Spec(
         frame=frame,
         drawing=options.drawing,
         channels=channels,
         factors=factors,
-        places=_count_places(train, stations, place_of),
+        places=places,
         trips_per_image=options.trips_per_image,
         bent="waypoints" in train,
         calendar=count_dates(train["started_at"]),
@@ -156,10 +165,11 @@ def _encode(
     labels = encode_labels(train, factors)
     order, offsets = group_by_label(labels, options.trips_per_image, rng)
     paths, path_offsets = _waypoints(train, frame, order)
+    ends = _encode_ends(train, stations, place_of, order)
     strokes = Strokes(
         offsets=offsets,
-        ends=_encode_ends(train, stations, place_of, order),
-        values=encode_values(train, channels, rng, order),
+        ends=ends,
+        values=encode_values(train, channels, rng, order, lambda rows: spec.known_of(ends[rows], labels[order[rows]])),
         paths=paths,
         path_offsets=path_offsets,
     )
@@ -174,7 +184,7 @@ def _readings(trips: Table, name: str, order: NDArray | None = None) -> Iterator
     """One attribute of each trip, in the order given, batch by batch."""
     column = "started_at" if name in CLOCK_ATTRIBUTES else name
     values = trips[column]
-    for rows in _batches(len(values)):
+    for rows in _batches(len(values) if order is None else len(order)):
         some = values.iloc[rows if order is None else order[rows]].reset_index(drop=True)
         yield rows, attribute_values(pd.DataFrame({column: some}), name)
 
@@ -182,10 +192,10 @@ def _readings(trips: Table, name: str, order: NDArray | None = None) -> Iterator
 def _encode_ends(trips: Table, stations: gpd.GeoDataFrame, place_of: NDArray, order: NDArray | None = None) -> NDArray:
     """Origin and destination place of each trip, in the order given, int32 [N, 2]."""
     columns = ["start_station_id", "end_station_id"]
-    places = np.empty((len(trips), 2), np.int32)
+    places = np.empty((len(trips) if order is None else len(order), 2), np.int32)
     for side, column in enumerate(columns):
         values = trips[column]
-        for rows in _batches(len(values)):
+        for rows in _batches(len(places)):
             number, ids = pd.factorize(values.iloc[rows if order is None else order[rows]])
             of_id = trip_places(pd.DataFrame(dict.fromkeys(columns, ids)), stations, place_of)
             places[rows, side] = of_id[number, side]
@@ -210,25 +220,32 @@ def _count_places(trips: Table, stations: gpd.GeoDataFrame, place_of: NDArray) -
     return tuple(places)
 
 
-def encode_labels(trips: Table, factors: Sequence[Factor]) -> NDArray:
-    """The label of each trip by factor, int16 [N, F]."""
-    labels = np.empty((len(trips), len(factors)), np.int16)
+def encode_labels(trips: Table, factors: Sequence[Factor], order: NDArray | None = None) -> NDArray:
+    """The label of each trip by factor, in the order given, int16 [N, F]."""
+    labels = np.empty((len(trips) if order is None else len(order), len(factors)), np.int16)
     for place, factor in enumerate(factors):
-        for rows, values in _readings(trips, factor.name):
+        for rows, values in _readings(trips, factor.name, order):
             number, found = pd.factorize(values, use_na_sentinel=False)
             labels[rows, place] = factor.encode(pd.Series(found))[number]
     return labels
 
 
 def encode_values(
-    trips: Table, channels: Sequence[Channel], rng: np.random.Generator, order: NDArray | None = None
+    trips: Table,
+    channels: Sequence[Channel],
+    rng: np.random.Generator,
+    order: NDArray | None = None,
+    known: Callable[[slice], pd.DataFrame] = lambda rows: None,
 ) -> NDArray:
-    """The level of each painted plane per trip, in the order given, float32 [N, P]."""
+    """The level of each painted plane per trip, in the order given, float32 [N, P].
+
+    `known` tells what else is known of some of the trips, see `attributes.known_of`.
+    """
     levels = np.empty((len(trips), sum(channel.planes for channel in channels)), np.float32)
     first = 0
     for channel in channels:
         for rows, values in _readings(trips, channel.column, order):
-            levels[rows, first : first + channel.planes] = channel.encode(values, rng)
+            levels[rows, first : first + channel.planes] = channel.encode(values, rng, known(rows))
         first += channel.planes
     return levels
 

@@ -6,13 +6,14 @@ from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from rasterize.attributes import Channel, Factor, channel_from_json, channel_to_json
+from rasterize.attributes import Channel, Factor, channel_from_json, channel_to_json, known_of
 from rasterize.errors import InputError
 from rasterize.frame import Frame
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 MODES = ("abod", "grey")
 
 
@@ -102,6 +103,11 @@ class Spec:
             for plane in range(channel.planes)
         ]
         return (*self.drawing.planes, *painted)
+
+    def known_of(self, ends: NDArray, labels: NDArray) -> pd.DataFrame:
+        """What else than painted values is known of trips between places [S, 2] with labels [S, F], S rows."""
+        lat, lng = (np.array([getattr(place, axis) for place in self.places], float) for axis in ("lat", "lng"))
+        return known_of(ends, labels, self.factors, lat, lng)
 
     @cached_property
     def place_xy(self) -> NDArray:

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from spec_examples import make_trips
 
 from rasterize.attributes import (
+    GROUP_TRIPS,
     CategoryChannel,
+    ConditionalChannel,
     CyclicChannel,
     Factor,
     LinearChannel,
@@ -106,6 +108,54 @@ def test_a_factor_refuses_a_value_it_does_not_list():
         Factor(name="x", values=("a", "b")).encode(pd.Series(["a", "c"]))
 
 
+def make_known(count, rng):
+    """Durations that take longer the farther, three times as long for customers, and what is known of the trips."""
+    known = pd.DataFrame(
+        {
+            "distance_m": np.where(rng.random(count) < 0.1, 0.0, rng.uniform(300, 5_000, count)),
+            "user_type": pd.Categorical(rng.choice(["Subscriber", "Customer"], count, p=[0.9, 0.1])),
+        }
+    )
+    slow = np.where(known["user_type"] == "Customer", 3.0, 1.0)
+    return pd.Series((200 + known["distance_m"] / 3) * slow * rng.lognormal(0, 0.3, count)).round(), known
+
+
+def test_conditional_ranks_are_even_whatever_is_given_and_come_back():
+    values, known = make_known(20_000, np.random.default_rng(0))
+    channel = ConditionalChannel(column="duration_s").fit(values, known)
+    levels = channel.encode(values, RNG, known)
+    far = pd.qcut(known["distance_m"], 4, labels=False, duplicates="drop")
+    for some in (known["user_type"] == "Customer", far == 0, far == 3, known["distance_m"] == 0):
+        assert np.quantile((levels[some, 0] - 0.2) / 0.8, [0.1, 0.5, 0.9]) == pytest.approx([0.1, 0.5, 0.9], abs=0.04)
+    again = channel.decode(levels, known)
+    inside = (levels[:, 0] > 0.2) & (levels[:, 0] < 1)
+    assert inside.mean() > 0.95  # the rest lies beyond the last knot of its group
+    np.testing.assert_allclose(again[inside], values[inside], rtol=1e-5)
+
+
+def test_even_ranks_bring_back_what_depends_on_what():
+    values, known = make_known(20_000, np.random.default_rng(0))
+    channel = ConditionalChannel(column="duration_s").fit(values, known)
+    drawn = channel.decode(np.random.default_rng(1).uniform(0.2, 1, (len(values), 1)), known)
+    for kind in ("Subscriber", "Customer"):
+        for near in (True, False):
+            some = (known["user_type"] == kind) & ((known["distance_m"] < 2_000) == near)
+            assert drawn[some].median() == pytest.approx(values[some].median(), rel=0.05)
+
+
+def test_few_trips_share_the_quantiles_of_more():
+    values, known = make_known(3_000, np.random.default_rng(0))
+    channel = ConditionalChannel(column="duration_s").fit(values, known)
+    sizes = {key: len(knots) for key, knots in channel.groups}
+    assert sizes[""] == 257 and {key.split("/")[1] for key in sizes if key} == {"Subscriber", "Customer"}
+    assert any(key.count("/") == 3 for key in sizes) and not any(key.startswith("/Customer/4/") for key in sizes)
+    keys = pd.Series(channel.find_groups(known, len(known))).map(lambda place: channel.groups[place][0])
+    for key, count in keys.value_counts().items():
+        assert key == "" or count < GROUP_TRIPS or sizes[key] * 4 <= (keys.str.startswith(key)).sum()
+    unknown = known.assign(user_type="Stranger")
+    assert set(channel.find_groups(unknown, len(unknown))) == {0}
+
+
 @pytest.mark.parametrize(
     "channel",
     [
@@ -113,6 +163,7 @@ def test_a_factor_refuses_a_value_it_does_not_list():
         QuantileChannel(column="b", values=(1.0, 2.0, 5.0), whole=True),
         CyclicChannel(column="c"),
         CategoryChannel(column="d", values=("x", "y")),
+        ConditionalChannel(column="e", given=("far",), edges=(1.0, 9.5), groups=(("", (1.0, 2.0)), ("/1", (0.5, 1.0)))),
     ],
 )
 def test_channels_through_json(channel):
@@ -131,7 +182,9 @@ def test_defaults_follow_the_columns_and_choices_override_them():
 
 @pytest.mark.parametrize("choice", [{"shoe_size": "factor"}, {"hour": "sideways"}])
 def test_unknown_attributes_are_refused_with_what_there_is(choice):
-    with pytest.raises(InputError, match="ways to show them: category, cyclic, factor, linear, off, quantile"):
+    with pytest.raises(
+        InputError, match="ways to show them: category, conditional, cyclic, factor, linear, off, quantile"
+    ):
         choose_attributes(make_trips(20, np.random.default_rng(4)), choice)
 
 
