@@ -1,11 +1,14 @@
 """`python -m decode`: generated images → synthetic trips; `compare` judges them, `roundtrip` tests the codec alone."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rasterize.errors import InputError, exit_on_input_error
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, invoke_without_command=True)
 
@@ -49,32 +52,89 @@ def main(
 
 @app.command("compare")
 def compare_command(
-    real: Annotated[
-        str, typer.Argument(help="Real trips: file, glob or folder; a run's trips.parquet knows its split.")
+    tables: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[REAL] SYNTHETIC",
+            help="Real trips (a run's trips.parquet knows its split; left out with --train), then synthetic ones: "
+            "file, glob or folder.",
+        ),
     ],
-    synthetic: Annotated[str, typer.Argument(help="Synthetic trips: synthetic.parquet, or any known dialect.")],
+    train: Annotated[Path | None, typer.Option(help="Real trips that trained.", rich_help_panel="Three files")] = None,
+    holdout: Annotated[
+        Path | None, typer.Option(help="Real trips held out, that judge.", rich_help_panel="Three files")
+    ] = None,
+    fresh: Annotated[
+        Path | None, typer.Option(help="More real trips, that show the ceiling.", rich_help_panel="Three files")
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help="More synthetic trips, shown beside the first; repeat."),
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder whose pictures and settings the report shows.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for index.html and metrics.json; default RUN/report.")
+        Path | None,
+        typer.Option(help="Folder for index.html and metrics.json; default RUN/report, or report if there is no RUN."),
     ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures to this file, and no report.")] = None,
+    rows: Annotated[int, typer.Option(help="Cut every table to so many trips at most; figures depend on it.")] = 20_000,
     seed: Seed = 0,
 ) -> None:
     """Judge synthetic trips against real ones: metrics.json and one self-contained HTML report."""
-    from decode.compare import compare
+    from decode.compare import FEWEST_ROWS, compare, judge
+    from rasterize.files import write_json
     from rasterize.read import read_trips
 
-    out = out or (run / "report" if run else Path("report"))
-    figures = compare(read_trips([real]), read_trips([synthetic]), out, run=run, seed=seed)
+    if rows < FEWEST_ROWS:
+        raise InputError(f"--rows {rows}: a comparison needs at least {FEWEST_ROWS}")
+    if json and (out or run):
+        raise InputError("--json writes the figures alone: leave out --out and --run, or --json")
+    real, synthetic = _real_and_synthetic(tables, {"train": train, "holdout": holdout, "fresh": fresh})
+    more = dict(_name_and_file(pair) for pair in also or [])
+    others = {name: read_trips([path]) for name, path in more.items()}
+    options = {"others": others, "seed": seed, "rows_cap": rows}
+    if json:
+        figures = judge(real, synthetic, **options).figures
+        write_json(json, figures)
+    else:
+        out = out or (run / "report" if run else Path("report"))
+        figures = compare(real, synthetic, out, run=run, **options)
     typer.echo(summary(figures))
-    typer.echo(f"report: {out / 'index.html'}")
+    typer.echo(f"figures: {json}" if json else f"report: {out / 'index.html'}")
+
+
+def _real_and_synthetic(tables: list[str], thirds: dict[str, Path | None]) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """The real trips, from one file or from three, and the synthetic ones."""
+    from decode.compare import THIRDS, join_thirds
+    from rasterize.read import read_trips
+
+    absent = [f"--{name}" for name, path in thirds.items() if path is None]
+    if 0 < len(absent) < len(thirds):
+        raise InputError(f"--train, --holdout and --fresh go together; there is no {' and no '.join(absent)}")
+    wanted = 2 if absent else 1
+    if len(tables) != wanted:
+        names = "REAL and SYNTHETIC" if absent else "SYNTHETIC alone, since --train, --holdout and --fresh are the real"
+        raise InputError(f"{len(tables)} files ({', '.join(tables)}); give {names}")
+    if absent:
+        return read_trips([tables[0]]), read_trips([tables[1]])
+    parts = {third: read_trips([path]) for third, path in zip(THIRDS, thirds.values(), strict=True)}
+    return join_thirds(parts), read_trips([tables[0]])
+
+
+def _name_and_file(pair: str) -> tuple[str, str]:
+    name, equals, path = pair.partition("=")
+    if not (name and equals and path):
+        raise InputError(f"--also {pair}: expected NAME=FILE")
+    return name, path
 
 
 def summary(figures: dict) -> str:
-    """The main figures as aligned lines: value, ceiling, floor."""
-    lines = [f"{'':24}{'synthetic':>10}{'ceiling':>10}{'floor':>10}"]
+    """The main figures as aligned lines: value, those of other synthetic trips, ceiling, floor."""
+    columns = ["synthetic", *figures["others"], "ceiling", "floor"]
+    lines = [f"{'':24}" + "".join(f"{column[:11]:>12}" for column in columns)]
     for name, figure in figures["metrics"].items():
-        numbers = [figure.get(key) for key in ("value", "ceiling", "floor")]
-        lines.append(f"{name:24}" + "".join(f"{'–' if n is None else format(n, '.4f'):>10}" for n in numbers))
+        numbers = [figure["value"], *figure["others"].values(), figure["ceiling"], figure["floor"]]
+        lines.append(f"{name:24}" + "".join(f"{'–' if n is None else format(n, '.4f'):>12}" for n in numbers))
     return "\n".join(lines)
 
 
@@ -85,6 +145,7 @@ def roundtrip_command(
     trips_per_image: Annotated[int, typer.Option("--trips-per-image", "-k")] = 16,
     count: Annotated[int, typer.Option("--trips", help="How many random trips to draw.")] = 20_000,
     mode: Annotated[str, typer.Option(help="abod or grey.")] = "abod",
+    layout: Annotated[str, typer.Option(help="map or lattice.")] = "map",
     noise: Annotated[
         str, typer.Option(help="none, mild or medium: how a generator would spoil the images; the decoder is not told.")
     ] = "none",
@@ -113,6 +174,7 @@ def roundtrip_command(
         trips=count,
         trips_per_image=trips_per_image,
         mode=mode,
+        layout=layout,
         degradation=replace(DEGRADATIONS[noise], lost=lost),
         routes=routes,
         seed=seed,

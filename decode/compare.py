@@ -22,12 +22,12 @@ from decode.metrics import (
     tabulate,
     valid_rows,
 )
-from decode.metrics_copies import copy_metrics
+from decode.metrics_copies import RealSide
 from decode.metrics_models import classifier_auc, duration_r2, user_type_auc
 from rasterize.errors import InputError
 from rasterize.files import write_json
 
-ROWS_CAP = 12_000  # trips per table: enough for stable figures, few enough for a minute on two cores
+ROWS_CAP = 20_000  # trips per table: enough for stable figures, few enough for a minute on two cores
 FEWEST_ROWS = 30  # below, three folds of a classifier mean nothing
 REQUIRED = tuple(f"{end}_{name}" for end in ("start", "end") for name in ("station_id", "lat", "lng")) + (
     "started_at",
@@ -35,6 +35,7 @@ REQUIRED = tuple(f"{end}_{name}" for end in ("start", "end") for name in ("stati
     "duration_s",
 )
 THIRDS = {"A": "trained on", "B": "judges", "C": "fresh real trips"}
+COPYING = (15, 16, 17)  # numbers of the metrics that need to know who trained
 UNKNOWN_TRAINING = "the real table has no column 'split', so which rows trained the generator is unknown"
 
 
@@ -50,15 +51,15 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True)
 class _Bench:
-    """The real side of every comparison: located held-out rows, training rows if known, and the columns in use."""
+    """The real side of every comparison: located held-out rows, who trained if that is known, the columns in use."""
 
-    train: pd.DataFrame | None
     holdout: pd.DataFrame
+    copying: RealSide | None
     columns: list[str]
     seed: int
 
     def measure(self, table: pd.DataFrame) -> tuple[dict[str, float | None], dict[tuple[str, str], float]]:
-        """Metrics 2 to 16 of a located table by name, and the distances of its column pairs."""
+        """Metrics 2 to 17 of a located table by name, and the distances of its column pairs."""
         real, columns, seed = self.holdout, self.columns, self.seed
         pairs = pair_distances(table[columns], real[columns])
         found = column_metrics(table, real) | {
@@ -68,8 +69,8 @@ class _Bench:
             "tstr_duration_r2": duration_r2(table, real, columns, seed=seed),
             "tstr_user_type_auc": user_type_auc(table, real, columns, seed=seed) if "user_type" in columns else None,
         }
-        if self.train is not None:
-            found |= copy_metrics(table, self.train, real, columns)
+        if self.copying is not None:
+            found |= self.copying.measure(table)
         return found, pairs
 
 
@@ -78,63 +79,93 @@ def compare(
     synthetic: pd.DataFrame,
     out: Path,
     *,
+    others: Mapping[str, pd.DataFrame] | None = None,
     stations: pd.DataFrame | None = None,
     run: Path | None = None,
     seed: int = 0,
+    rows_cap: int = ROWS_CAP,
 ) -> dict[str, Any]:
     """Judge synthetic trips against real ones; writes `out`/metrics.json and `out`/index.html, returns the figures.
 
-    real, synthetic : trips by internal names; real ones with `split` (A trained, B judges, C is the ceiling) if known.
-    stations : with `station_id`, known beyond those of the real trips; by default the run's. run : the run folder,
-    whose pictures and settings the report shows.
-    Raises `InputError` on tables that cannot be compared.
+    run : the run folder, whose pictures and settings the report shows, and whose stations are known if `stations` are
+    not given. Everything else, and the errors: see `judge`.
     """
     from decode.report import write_report  # matplotlib is slow to import
 
     if stations is None and run is not None and (run / "stations.parquet").exists():
         stations = pd.read_parquet(run / "stations.parquet", columns=["station_id"])
-    judgement = judge(real, synthetic, stations=stations, seed=seed)
+    judgement = judge(real, synthetic, others=others, stations=stations, seed=seed, rows_cap=rows_cap)
     (out / "metrics.json").unlink(missing_ok=True)  # written last: it marks a finished report
     write_report(out / "index.html", judgement, run=run)
     write_json(out / "metrics.json", judgement.figures)
     return judgement.figures
 
 
+def join_thirds(thirds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Trips that trained ("A"), judge ("B") and are fresh ("C") as one real table with the column `split`."""
+    return pd.concat([thirds[name].assign(split=name) for name in THIRDS], ignore_index=True)
+
+
 def judge(
     real: pd.DataFrame,
     synthetic: pd.DataFrame,
     *,
+    others: Mapping[str, pd.DataFrame] | None = None,
     stations: pd.DataFrame | None = None,
     seed: int = 0,
     rows_cap: int = ROWS_CAP,
 ) -> Judgement:
-    """All measures with ceiling and floor; every table is cut at random to one number of rows, at most `rows_cap`."""
-    _check(real, synthetic)
-    rng = np.random.default_rng(seed)
+    """All measures with ceiling and floor; every table is cut at random to one number of rows, at most `rows_cap`.
+
+    Ceiling and floor depend on the real trips, that number and the seed alone, not on synthetic trips between real
+    stations.
+
+    Parameters
+    ----------
+    real, synthetic
+        Trips by internal names; real ones with `split` (A trained, B judges, C is the ceiling) if known.
+    others
+        More synthetic trips by name, judged in the same way beside the first, such as the same before calibration.
+    stations
+        With `station_id`: stations that are known beyond those of the real trips.
+
+    Raises
+    ------
+    InputError
+        Tables that cannot be compared.
+    """
+    tables = {"synthetic": synthetic} | {f"synthetic ({name})": table for name, table in (others or {}).items()}
+    for name, table in {"real": real, **tables}.items():
+        _check(name, table, fewest=FEWEST_ROWS * (3 if name == "real" else 1))
+        _check_stations(name, table, real)
     is_training_known = "split" in real
-    trips = _cut(_thirds(real, rng), synthetic, rows_cap, rng)
+    trips = _cut({**_thirds(real, seed), **tables}, rows_cap, seed)
     absent = _absent_attributes(trips)
     known = set(real["start_station_id"]) | set(real["end_station_id"])
     known |= set() if stations is None else set(stations["station_id"].astype(str))
-    places = find_places((real, synthetic))
-    tables = {name: tabulate(part, [a for a in ATTRIBUTES if a not in absent]) for name, part in trips.items()}
-    columns = list(tables["B"].columns)
-    located = {name: locate(table, places) for name, table in tables.items()}
-    bench = _Bench(train=located["A"] if is_training_known else None, holdout=located["B"], columns=columns, seed=seed)
-    values, pairs = bench.measure(located["synthetic"])
-    ceilings, ceiling_pairs = bench.measure(located["C"])
-    floors, _ = bench.measure(locate(shuffle_columns(tables["A"], rng), places))
-    values["validity"] = float(valid_rows(trips["synthetic"], known).mean())
-    ceilings["validity"] = float(valid_rows(trips["C"], known).mean())
+    places = find_places((real, *tables.values()))
+    tabulated = {name: tabulate(part, [a for a in ATTRIBUTES if a not in absent]) for name, part in trips.items()}
+    columns = list(tabulated["B"].columns)
+    located = {name: locate(table, places) for name, table in tabulated.items()}
+    copying = RealSide(train=located["A"], holdout=located["B"], columns=columns) if is_training_known else None
+    bench = _Bench(holdout=located["B"], copying=copying, columns=columns, seed=seed)
+    measured = {name: bench.measure(located[name]) for name in ("C", *tables)}
+    for name, (values, _) in measured.items():
+        values["validity"] = float(valid_rows(trips[name], known).mean())
+    floors, _ = bench.measure(locate(shuffle_columns(tabulated["A"], np.random.default_rng([seed, 1])), places))
+    (ceilings, ceiling_pairs), (values, pairs) = measured.pop("C"), measured.pop("synthetic")
+    more = {name: found for name, (found, _) in zip(others or {}, measured.values(), strict=True)}
     figures = {
-        "n": len(tables["B"]),
+        "n": len(located["B"]),
         "seed": seed,
-        "rows": {"real": len(real), "synthetic": len(synthetic)},
+        "rows": {"real": len(real), **{name: len(table) for name, table in tables.items()}},
         "thirds": THIRDS if is_training_known else UNKNOWN_TRAINING,
         "columns": columns,
         "absent": absent,
+        "others": list(more),
         "metrics": {
             m.name: _entry(m, values, ceilings, floors, absent=absent, is_training_known=is_training_known)
+            | {"others": {name: found.get(m.name) for name, found in more.items()}}
             for m in METRICS
         },
         "worst_pairs": _worst_pairs(pairs, ceiling_pairs),
@@ -145,38 +176,41 @@ def judge(
 # ---- the tables ----------------------------------------------------------------------------------------------------
 
 
-def _check(real: pd.DataFrame, synthetic: pd.DataFrame) -> None:
-    """Raise `InputError` unless both tables have rows, the required columns without gaps, and a station in common."""
-    for name, trips in (("real", real), ("synthetic", synthetic)):
-        missing = [column for column in REQUIRED if column not in trips]
-        if missing:
-            raise InputError(
-                f"{name} trips: no column {', '.join(map(repr, missing))}; there is "
-                f"{', '.join(map(str, trips.columns))}; read the file with `rasterize` first"
-            )
-        fewest = FEWEST_ROWS * (3 if name == "real" else 1)
-        if len(trips) < fewest:
-            raise InputError(
-                f"{name} trips: {len(trips)} rows; a comparison needs at least {fewest}; sample or read more trips"
-            )
-        empty = [column for column in REQUIRED if trips[column].isna().any()]
-        if empty:
-            raise InputError(
-                f"{name} trips: missing values in {', '.join(map(repr, empty))}; compare the trips.parquet of a "
-                "run, where every end has a station, or drop those rows"
-            )
-    stations, others = (set(t["start_station_id"]) | set(t["end_station_id"]) for t in (real, synthetic))
+def _check(name: str, trips: pd.DataFrame, fewest: int) -> None:
+    """Raise `InputError` unless the table has enough rows and the required columns without gaps."""
+    missing = [column for column in REQUIRED if column not in trips]
+    if missing:
+        raise InputError(
+            f"{name} trips: no column {', '.join(map(repr, missing))}; there is "
+            f"{', '.join(map(str, trips.columns))}; read the file with `rasterize` first"
+        )
+    if len(trips) < fewest:
+        raise InputError(
+            f"{name} trips: {len(trips)} rows; a comparison needs at least {fewest}; sample or read more trips"
+        )
+    empty = [column for column in REQUIRED if trips[column].isna().any()]
+    if empty:
+        raise InputError(
+            f"{name} trips: missing values in {', '.join(map(repr, empty))}; compare the trips.parquet of a "
+            "run, where every end has a station, or drop those rows"
+        )
+
+
+def _check_stations(name: str, trips: pd.DataFrame, real: pd.DataFrame) -> None:
+    """Raise `InputError` unless the trips have a station in common with the real ones."""
+    stations, others = (set(t["start_station_id"]) | set(t["end_station_id"]) for t in (real, trips))
     if not stations & others:
         raise InputError(
-            f"synthetic trips: no station of the real trips among their {len(others)} (such as "
+            f"{name} trips: no station of the real trips among their {len(others)} (such as "
             f"{min(map(str, others))!r}; real ones are such as {min(map(str, stations))!r}); compare trips of the same "
             "city, ids as text"
         )
 
 
-def _thirds(real: pd.DataFrame, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
+def _thirds(real: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
     """The real trips by `split`; without that column, three random thirds."""
-    split = real["split"] if "split" in real else np.array(list("ABC"))[rng.permutation(len(real)) % 3]
+    order = np.random.default_rng([seed, 2]).permutation(len(real))
+    split = real["split"] if "split" in real else np.array(list("ABC"))[order % 3]
     parts = {name: real[np.asarray(split == name)] for name in THIRDS}
     small = [f"{name} has {len(part)}" for name, part in parts.items() if len(part) < FEWEST_ROWS]
     if small:
@@ -187,13 +221,11 @@ def _thirds(real: pd.DataFrame, rng: np.random.Generator) -> dict[str, pd.DataFr
     return parts
 
 
-def _cut(
-    parts: Mapping[str, pd.DataFrame], synthetic: pd.DataFrame, rows_cap: int, rng: np.random.Generator
-) -> dict[str, pd.DataFrame]:
-    """All tables at the length of the shortest, at most `rows_cap`, rows drawn at random."""
-    every = dict(parts, synthetic=synthetic)
-    rows = min(rows_cap, *(len(part) for part in every.values()))
-    return {name: part.iloc[rng.permutation(len(part))[:rows]] for name, part in every.items()}
+def _cut(parts: Mapping[str, pd.DataFrame], rows_cap: int, seed: int) -> dict[str, pd.DataFrame]:
+    """All tables at the length of the shortest, at most `rows_cap`, rows drawn at random and in random order."""
+    rows = min(rows_cap, *map(len, parts.values()))
+    order = {name: np.random.default_rng([seed, 3, min(k, 3)]) for k, name in enumerate(parts)}
+    return {name: part.iloc[order[name].permutation(len(part))[:rows]] for name, part in parts.items()}
 
 
 def _absent_attributes(trips: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -201,7 +233,7 @@ def _absent_attributes(trips: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     reasons = {}
     for column in ATTRIBUTES:
         without = [
-            "synthetic" if name == "synthetic" else "real"
+            "real" if name in THIRDS else name
             for name, part in trips.items()
             if column not in part or part[column].isna().all()
         ]
@@ -225,7 +257,7 @@ def _entry(
     """One metric as in metrics.json; a figure that could not be had is null, and the note says why."""
     value, ceiling, floor = (figures.get(metric.name) for figures in (values, ceilings, floors))
     why = [absent[column] for column in metric.needs if column in absent]
-    if metric.number in (15, 16) and not is_training_known:
+    if metric.number in COPYING and not is_training_known:
         why.append(UNKNOWN_TRAINING)
     elif value is None and not why:
         why.append("the column does not vary enough")

@@ -170,6 +170,22 @@ METRICS = (
         detects=False,
         note="far below real means copies of single rows",
     ),
+    Metric(
+        name="membership_auc",
+        title="Who trained it, guessed: AUC",
+        number=17,
+        better="half",
+        detects=False,
+        note="by the distance to the nearest synthetic row; .5 is guessing",
+    ),
+    Metric(
+        name="membership_tpr",
+        title="Who trained it, hits at 1 % false alarms",
+        number=17,
+        better="equal",
+        detects=False,
+        note=".01 is guessing",
+    ),
 )
 
 

@@ -32,7 +32,15 @@ from decode.metrics import (
     valid_rows,
     w1,
 )
-from decode.metrics_copies import embed, identical_share, nearer_share, nearest_two, neighbour_ratio
+from decode.metrics_copies import (
+    embed,
+    identical_share,
+    membership_attack,
+    nearer_share,
+    nearest_two,
+    neighbour_ratio,
+    relative_distance,
+)
 from decode.metrics_models import classifier_auc, duration_r2, encode_features, user_type_auc
 from rasterize.frame import METRES_PER_DEGREE
 
@@ -132,7 +140,8 @@ def test_metric_names_are_those_promised():
     assert " ".join(metric.name for metric in METRICS) == (
         "validity od_cpc od_cpc_tiles start_jsd end_jsd hour_of_week_jsd start_hour_jsd distance_ks distance_w1_km "
         "duration_ks duration_w1 gender_tvd user_type_tvd birth_year_ks bivariate_accuracy k_marginal c2st_auc "
-        "tstr_duration_r2 tstr_user_type_auc tstr_demand_r dcr_share ims nndr_p5"
+        "tstr_duration_r2 tstr_user_type_auc tstr_demand_r dcr_share ims nndr_p5 "
+        "membership_auc membership_tpr"
     )
 
 
@@ -277,6 +286,17 @@ def test_copy_measures_by_hand():
     train = pd.DataFrame({"x": ["p", "q"], "y": [1.0, np.nan]})
     table = pd.DataFrame({"x": ["p", "p", "q", "r"], "y": [1.0, 2.0, np.nan, 1.0]})
     assert identical_share(table, train, ["x", "y"]) == 0.5
+
+
+def test_membership_attack_by_hand():
+    members, outsiders = np.arange(100) / 200, 0.25 + np.arange(100) / 200
+    better = np.mean(members[:, None] < outsiders[None, :]) + 0.5 * np.mean(members[:, None] == outsiders[None, :])
+    auc, hits = membership_attack(members, outsiders)
+    assert auc == pytest.approx(better)
+    assert hits == pytest.approx(0.51)  # one outsider of a hundred lies within 0.25, and so do 51 members
+    assert membership_attack(outsiders, outsiders) == pytest.approx((0.5, 0.01))
+    relative = relative_distance(np.array([0.0, 1, 0, 2]), np.array([0.0, 3, 5, 0]))
+    np.testing.assert_allclose(relative, [0.5, 0.25, 0, 1])
 
 
 def test_embedding_puts_one_changed_category_one_apart():
