@@ -35,6 +35,7 @@ def roundtrip_files(
     trips: int,
     trips_per_image: int,
     mode: str = "abod",
+    layout: str = "map",
     degradation: Degradation = CLEAN,
     routes: Path | None = None,
     seed: int = 0,
@@ -47,7 +48,9 @@ def roundtrip_files(
     with TemporaryDirectory() as folder:
         options = IngestOptions(places=PlaceOptions(height=shape[0], width=shape[1]), seed=seed)
         ingested = ingest(paths, Path(folder), options=options)
-        options = RasterOptions(trips_per_image=trips_per_image, mode=mode, attributes=labels_off, seed=seed)
+        options = RasterOptions(
+            trips_per_image=trips_per_image, mode=mode, layout=layout, attributes=labels_off, seed=seed
+        )
         return roundtrip(
             Path(folder), ingested, trips=trips, options=options, degradation=degradation, route_file=routes
         )

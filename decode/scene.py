@@ -48,7 +48,8 @@ def make_scene(spec: Spec, *, blur_px: float = 0.0, soft_px: float = 0.0, routes
     stroke_px = float(np.hypot(drawing.stroke_sigma_px, np.hypot(blur_px, soft_px)))
     blob_px = float(np.hypot(drawing.blob_sigma_px, blur_px))
     taps, twice = gaussian_taps(stroke_px), gaussian_taps(stroke_px * 2**0.5)
-    pad = max(len(twice) // 2, blob_radius(blob_px)) if stroke_px else 0
+    # the blur of a sharp blob at the border must lie inside, too: nobody asks about each pixel
+    pad = max(len(twice) // 2 + blob_radius(drawing.blob_sigma_px), blob_radius(blob_px)) if stroke_px else 0
     size = {"height": frame.height + 2 * pad, "width": frame.width + 2 * pad}
     xy = spec.place_xy + pad
     atlas = make_atlas(xy, **size, sigma_px=blob_px, mass=drawing.blob_gain)

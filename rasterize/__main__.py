@@ -68,6 +68,12 @@ def main(
     stroke_sigma: Annotated[
         float, typer.Option(help="Width of strokes, a Gaussian's standard deviation in px.", rich_help_panel=DRAWING)
     ] = 0.0,
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="map, or lattice: stations on an even grid, of which few pixels hold many.", rich_help_panel=DRAWING
+        ),
+    ] = "map",
     merge_px: Annotated[
         float, typer.Option(help="Stations closer than this become one place.", rich_help_panel=DRAWING)
     ] = 1.0,
@@ -148,6 +154,7 @@ def main(
         trips_per_image=trips_per_image,
         mode=mode,
         stroke_sigma_px=stroke_sigma,
+        layout=layout,
         merge_px=merge_px,
         attributes=parse_pairs("--attribute", attribute),
         store_mb=store_mb,

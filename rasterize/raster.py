@@ -32,6 +32,7 @@ from rasterize.read import Ingested, IngestOptions, ingest
 from rasterize.spec import Drawing, Place, Spec
 from rasterize.unpack import find_files
 
+SAME_SPOT_PX = 1e-3
 STORE_BATCH = 4096  # images drawn at a time when they are stored
 FITTED_TRIPS = 1_000_000  # at most, that channels are fitted to
 ENCODE_BATCH = 250_000  # trips encoded at a time
@@ -51,6 +52,7 @@ class RasterOptions:
     blob_sigma_px: float = 0.7
     blob_gain: float = 3.0
     stroke_sigma_px: float = 0.0
+    layout: str = "map"
     merge_px: float = 1.0
     attributes: Mapping[str, str] = field(default_factory=dict)
     store_mb: int = 256
@@ -70,6 +72,7 @@ class RasterOptions:
             blob_sigma_px=self.blob_sigma_px,
             blob_gain=self.blob_gain,
             stroke_sigma_px=self.stroke_sigma_px,
+            layout=self.layout,
             level_scale=float(np.sqrt(self.trips_per_image)),
         )
 
@@ -101,7 +104,7 @@ def raster(
     begin_image_set(folder)
     ingested = ingest(paths, run, options=ingest_options, workers=workers, scheduler=scheduler)
     stations = gpd.read_parquet(run / "stations.parquet")
-    place_of = merge_stations(stations, ingested.frame, merge_px=options.merge_px)
+    place_of = _find_places(stations, ingested.frame, options)
     train = TripFile(run / "trips.parquet", split="A")
     spec, strokes, labels = _encode(train, stations, place_of, ingested.frame, ingested.source, options)
     write_strokes(folder, strokes)
@@ -127,9 +130,14 @@ def encode_trips(
     options: RasterOptions,
 ) -> tuple[Spec, Strokes, NDArray, NDArray]:
     """Clean trips → the spec, the strokes and labels of the training trips (split A), and the places of all trips."""
-    place_of = merge_stations(stations, frame, merge_px=options.merge_px)
+    place_of = _find_places(stations, frame, options)
     train = trips[trips["split"] == "A"].reset_index(drop=True) if "split" in trips else trips
     return *_encode(train, stations, place_of, frame, source, options), _encode_ends(trips, stations, place_of)
+
+
+def _find_places(stations: gpd.GeoDataFrame, frame: Frame, options: RasterOptions) -> NDArray:
+    """The place of each station; on a lattice all are far enough apart but those at one spot."""
+    return merge_stations(stations, frame, merge_px=options.merge_px if options.layout == "map" else SAME_SPOT_PX)
 
 
 def _encode(
@@ -161,6 +169,8 @@ def _encode(
         calendar=count_dates(train["started_at"]),
         source=source,
     )
+    if spec.bent and options.layout != "map":
+        raise InputError(f"--layout {options.layout}: trips with waypoints can be drawn on the map alone")
     rng = np.random.default_rng(options.seed)
     labels = encode_labels(train, factors)
     order, offsets = group_by_label(labels, options.trips_per_image, rng)

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from rasterize.attributes import Channel, Factor, channel_from_json, channel_to_json, known_of
 from rasterize.errors import InputError
 from rasterize.frame import Frame
+from rasterize.lattice import lattice_xy
 
 SPEC_VERSION = 2
 MODES = ("abod", "grey")
+LAYOUTS = ("map", "lattice")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,8 @@ class Drawing:
 
     `mode` is "abod" (direction kept) or "grey" (one plane, the picture of the original idea). A blob weighs `blob_gain`
     pixels of stroke and has a standard deviation of `blob_sigma_px`. Strokes are as thin as a line, or Gaussian ribbons
-    of standard deviation `stroke_sigma_px`. Levels in the image are sums / `level_scale`.
+    of standard deviation `stroke_sigma_px`. Levels in the image are sums / `level_scale`. `layout` says where places
+    are: where the map has them, or on an even lattice, see `rasterize.lattice`.
     """
 
     mode: str = "abod"
@@ -56,10 +59,13 @@ class Drawing:
     blob_gain: float = 3.0
     stroke_sigma_px: float = 0.0
     level_scale: float = 1.0
+    layout: str = "map"
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise InputError(f"drawing mode '{self.mode}' is unknown; modes: {', '.join(MODES)}")
+        if self.layout not in LAYOUTS:
+            raise InputError(f"--layout {self.layout} is unknown; layouts: {', '.join(LAYOUTS)}")
         if not (self.blob_sigma_px > 0 and self.blob_gain > 0 and self.level_scale > 0 and self.stroke_sigma_px >= 0):
             raise InputError(
                 f"blob_sigma_px, blob_gain and level_scale must be above 0, stroke_sigma_px not below it: {self}"
@@ -113,7 +119,10 @@ class Spec:
     def place_xy(self) -> NDArray:
         """Places in pixels (x, y), float64 [places, 2]."""
         lat, lng = [place.lat for place in self.places], [place.lng for place in self.places]
-        return np.stack(self.frame.to_pixels(lat, lng), axis=1)
+        xy = np.stack(self.frame.to_pixels(lat, lng), axis=1)
+        if self.drawing.layout == "map":
+            return xy
+        return lattice_xy(xy, height=self.frame.height, width=self.frame.width)
 
     def to_json(self) -> dict[str, Any]:
         """The spec as a JSON object."""

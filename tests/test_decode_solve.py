@@ -224,3 +224,18 @@ def test_the_answer_does_not_depend_on_the_batch(degradation):
     here = whole.image >= 10
     assert np.array_equal(whole.ends[here], half.ends) and np.array_equal(whole.values[here], half.values)
     assert np.array_equal(whole.residual[10:], half.residual)
+
+
+@pytest.mark.parametrize(
+    "degradation", [CLEAN, MEDIUM, replace(MEDIUM, blur_px=2.0)], ids=["clean", "medium", "blurred"]
+)
+def test_what_reaches_over_the_border_stays_in_memory(degradation):
+    corners = [(0.2, 0.2), (15.8, 0.2), (0.2, 15.8), (15.8, 15.8), (8, 0.1), (8, 8)]
+    spec = make_spec(corners, trips_per_image=2, channels=PAINTED)
+    decoder = Decoder(spec, degradation=degradation)
+    reach, scene = len(decoder.scene.twice) // 2, decoder.scene
+    painted = scene.sharp_at[scene.sharp > 0]
+    assert reach == 0 or (painted // scene.atlas.width).min() >= reach and (painted % scene.atlas.width).min() >= reach
+    strokes = random_strokes(spec, images=40)
+    found = decoder.solve(draw_degraded(spec, strokes, degradation, np.random.default_rng(0)))
+    assert hits(strokes, found)[0] > 0.2 and np.isfinite(found.values).all()
