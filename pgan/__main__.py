@@ -22,7 +22,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-RunOption = Annotated[Path, typer.Option(help="run folder; holds images/, model/ and fakes/")]
+# torchrun takes `--run` for a prefix of its own `--run-path` wherever it stands (argparse before Python 3.12.8)
+RunOption = Annotated[Path, typer.Option("--run", "--run-folder", help="run folder; holds images/, model/ and fakes/")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 # small networks gain nothing from a second thread, and lose half their speed to it on a busy machine; a run is
 # repeated bit for bit only with the same number, so it must not depend on how busy the machine happens to be

@@ -69,6 +69,15 @@ class Ranks:
             dist.all_reduce(flag, dist.ReduceOp.MAX)
             return bool(flag)
 
+    def agree(self, numbers: Tensor) -> bool:
+        """Whether these numbers are the same on all ranks, to a bit."""
+        if self.count == 1:
+            return True
+        ends = torch.stack([numbers, -numbers])
+        with lost_rank_explained():
+            dist.all_reduce(ends, dist.ReduceOp.MAX)
+        return torch.equal(ends[0], -ends[1])
+
     def from_first(self, text: str, *, device: torch.device, size: int = 256) -> str:
         """The text that rank 0 gives, on every rank; at most `size` bytes."""
         if self.count == 1:
@@ -101,6 +110,8 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
     if count == 1:
         yield Ranks()
         return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     with lost_rank_explained():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
