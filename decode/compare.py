@@ -66,6 +66,7 @@ class _Bench:
             "bivariate_accuracy": 1 - float(np.mean(list(pairs.values()))),
             "k_marginal": k_marginal(table, real, columns),
             "c2st_auc": classifier_auc(table, real, columns, seed=seed),
+            "c2st_distance_auc": classifier_auc(table, real, columns, seed=seed, sees_distance=True),
             "tstr_duration_r2": duration_r2(table, real, columns, seed=seed),
             "tstr_user_type_auc": user_type_auc(table, real, columns, seed=seed) if "user_type" in columns else None,
         }

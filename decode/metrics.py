@@ -125,6 +125,13 @@ METRICS = (
         note="gradient-boosted trees, 3 folds; .5 means it cannot tell",
     ),
     Metric(
+        name="c2st_distance_auc",
+        title="Classifier that is told the distance, AUC",
+        number=12,
+        better="half",
+        note="the same trees; stricter: speeds betray a trip",
+    ),
+    Metric(
         name="tstr_duration_r2",
         title="Trained on it: duration, R²",
         number=13,

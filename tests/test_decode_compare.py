@@ -309,7 +309,7 @@ def test_jersey_city_has_the_published_ceilings_and_floors(jersey_city):
         "start_hour_jsd": (0.031, 0.102, 0.008),
         "duration_ks": (0.010, None, 0.008),
         "bivariate_accuracy": (0.957, 0.925, 0.005),
-        "c2st_auc": (0.501, 0.912, 0.020),  # our trees see coordinates and distance too: their floor is .926
+        "c2st_auc": (0.501, 0.912, 0.025),
         "tstr_duration_r2": (0.618, -0.01, 0.06),  # ours never stop early: their floor is -.047
         "tstr_user_type_auc": (0.925, 0.405, 0.15),  # trees trained on shuffled columns: .38 to .51 on six splits
         "tstr_demand_r": (0.976, 0.744, 0.03),

@@ -140,7 +140,7 @@ def test_metric_names_are_those_promised():
     assert " ".join(metric.name for metric in METRICS) == (
         "validity od_cpc od_cpc_tiles start_jsd end_jsd hour_of_week_jsd start_hour_jsd distance_ks distance_w1_km "
         "duration_ks duration_w1 gender_tvd user_type_tvd birth_year_ks bivariate_accuracy k_marginal c2st_auc "
-        "tstr_duration_r2 tstr_user_type_auc tstr_demand_r dcr_share ims nndr_p5 "
+        "c2st_distance_auc tstr_duration_r2 tstr_user_type_auc tstr_demand_r dcr_share ims nndr_p5 "
         "membership_auc membership_tpr"
     )
 
@@ -248,6 +248,9 @@ def test_trees_cannot_tell_fresh_rows_and_can_tell_shuffled_ones():
     # three standard errors of an AUC of two times 600 rows: sqrt(1201 / (12 · 600 · 600)) = 0.017
     assert classifier_auc(fresh, real, COLUMNS, seed=0) == pytest.approx(0.5, abs=0.05)
     assert classifier_auc(shuffled, real, COLUMNS, seed=0) > 0.8
+    nearly = fresh.assign(duration_s=fresh["duration_s"] * np.exp(np.random.default_rng(0).normal(0, 0.2, len(fresh))))
+    told, untold = (classifier_auc(nearly, real, COLUMNS, seed=0, sees_distance=told) for told in (True, False))
+    assert told > untold + 0.01
     assert classifier_auc(fresh, real, COLUMNS, seed=0) == classifier_auc(fresh, real, COLUMNS, seed=0)
 
 
