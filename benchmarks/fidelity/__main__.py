@@ -1,0 +1,148 @@
+"""`python -m benchmarks.fidelity`: one split of Jersey City, every generator, one judge, one table."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+
+from benchmarks.fidelity.external import EXTERNALS, fit, install, version_in
+from benchmarks.fidelity.rivals import RIVALS
+from benchmarks.fidelity.split import SHARED_DATA, check_same_split, split_trips, to_trips, training_table
+from benchmarks.measure import print_heading
+from decode.compare import judge
+from rasterize.errors import InputError, exit_on_input_error
+from rasterize.files import write_json
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+ALL_ROWS = 10_000_000  # nothing is cut: the figures are those of the very number of training trips
+COLUMNS = {
+    "od_cpc": "OD CPC",
+    "hour_of_week_jsd": "dow×hour JSD",
+    "start_hour_jsd": "start×hour JSD",
+    "duration_ks": "duration KS",
+    "bivariate_accuracy": "biv. acc.",
+    "c2st_auc": "C2ST AUC",
+    "c2st_distance_auc": "C2ST + distance",
+    "tstr_duration_r2": "duration R²",
+    "tstr_user_type_auc": "user-type AUC",
+    "tstr_demand_r": "demand r",
+    "validity": "validity",
+    "dcr_share": "DCR share",
+    "ims": "IMS",
+    "membership_auc": "membership AUC",
+}
+
+
+@app.command()
+def main(
+    data: Annotated[Path, typer.Option(help="Folder that holds citibike-jc/.")] = SHARED_DATA,
+    work: Annotated[Path, typer.Option(help="Folder for the split, what was drawn, and the figures.")] = Path(
+        "runs/fidelity"
+    ),
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]RUN",
+            help="Run folder of ours, on this very split: its synthetic.parquet is a row, and synthetic-*.parquet "
+            "beside it are more; repeat.",
+        ),
+    ] = None,
+    row: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FILE", help="A row from a file of synthetic trips; repeat.")
+    ] = None,
+    external: Annotated[
+        bool,
+        typer.Option("--external", help="Install and fit TabularARGN, TVAE and CTGAN too (3 GB; half an hour)."),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the split, and of every generator.")] = 0,
+) -> None:
+    """Judge every generator on the same thirds of the same trips, and print one table."""
+    real = split_trips(data, work, seed)
+    rows = {**_our_rows(run or [], real, seed), **_file_rows(row or [])}
+    train, places = training_table(real)
+    for name, synthesise in RIVALS.items():
+        rows[name] = to_trips(synthesise(train, places, np.random.default_rng(seed)), places)
+    unmeasured = []
+    folder = work / f"seed-{seed}"
+    for rival in EXTERNALS:
+        if external:
+            python = install(work / "environment")
+            title = f"{rival.title} ({rival.package} {version_in(python, rival.package)})"
+            rows[title] = to_trips(fit(python, rival, train, folder, seed=seed), places)
+        else:
+            unmeasured.append(rival.title)
+    figures = _judge_rows(real, rows, seed)
+    write_json(folder / "figures.json", figures)
+    print_heading("numpy", "pandas", "scikit-learn", "scipy")
+    print(f"{figures['n']:,} trips in every table, seed {seed}; columns {', '.join(figures['columns'])}\n")
+    print(table(figures))
+    if unmeasured:
+        print(f"\nnot measured: {', '.join(unmeasured)}; `python -m benchmarks.fidelity --external` does")
+    print(f"\nall figures: {folder / 'figures.json'}")
+
+
+def _our_rows(runs: list[str], real: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
+    """Synthetic trips of run folders, raw and whatever was made of them since."""
+    rows = {}
+    for text in runs:
+        name, equals, path = text.partition("=")
+        folder, name = (Path(path), name) if equals else (Path(text), "PGAN Trips")
+        check_same_split(real, folder, seed)
+        if not (folder / "synthetic.parquet").exists():
+            raise InputError(f"{folder}: no synthetic.parquet; run `make decode RUN={folder}` first")
+        rows[name] = pd.read_parquet(folder / "synthetic.parquet")
+        for other in sorted(folder.glob("synthetic-*.parquet")):
+            rows[f"{name}, {other.stem.removeprefix('synthetic-')}"] = pd.read_parquet(other)
+    return rows
+
+
+def _file_rows(pairs: list[str]) -> dict[str, pd.DataFrame]:
+    from rasterize.read import read_trips
+
+    rows = {}
+    for pair in pairs:
+        name, equals, path = pair.partition("=")
+        if not (name and equals and path):
+            raise InputError(f"--row {pair}: expected NAME=FILE")
+        rows[name] = read_trips([path])
+    return rows
+
+
+def _judge_rows(real: pd.DataFrame, rows: dict[str, pd.DataFrame], seed: int) -> dict[str, Any]:
+    """Figures of every row; the first of `judge` is fresh real trips, which are its ceiling too."""
+    first, *others = rows
+    figures = judge(
+        real, rows[first], others={name: rows[name] for name in others}, seed=seed, rows_cap=ALL_ROWS
+    ).figures
+    measured = {first: "value"}
+    table = {"fresh real trips": {name: figure["ceiling"] for name, figure in figures["metrics"].items()}}
+    for name in rows:
+        table[name] = {
+            metric: figure["value"] if name in measured else figure["others"][name]
+            for metric, figure in figures["metrics"].items()
+        }
+    floor = {name: figure["floor"] for name, figure in figures["metrics"].items()}
+    return {key: figures[key] for key in ("n", "seed", "columns", "absent")} | {"rows": table, "floor": floor}
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures of every row in Markdown."""
+    lines = [f"| | {' | '.join(COLUMNS.values())} |", f"|---|{'---:|' * len(COLUMNS)}"]
+    for name, values in figures["rows"].items():
+        cells = [_cell(metric, values[metric]) for metric in COLUMNS]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(metric: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    decimals = 4 if metric in ("hour_of_week_jsd", "ims") else 3
+    return f"{value:.{decimals}f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.{decimals}f}"
+
+
+if __name__ == "__main__":
+    exit_on_input_error(app)

@@ -1,0 +1,113 @@
+"""The fidelity benchmark: rivals keep what they say they keep, our row must come from the same split, one table."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.fidelity.__main__ import app, table
+from benchmarks.fidelity.rivals import draw_from_leaves, independent_columns, joint_histograms, sequential_trees
+from benchmarks.fidelity.split import check_same_split, split_trips, to_trips, training_table
+from decode.metrics import ATTRIBUTES, tabulate
+from rasterize.city import write_city
+from rasterize.errors import InputError
+from rasterize.read import ingest
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder of the simulated city, split into thirds."""
+    folder = tmp_path_factory.mktemp("fidelity")
+    write_city(folder / "city.csv", trips=1800, stations=8)
+    ingest([folder / "city.csv"], folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def real(run):
+    return pd.read_parquet(run / "trips.parquet")
+
+
+@pytest.fixture(scope="module")
+def training(real):
+    return training_table(real)
+
+
+def rows_of(table, columns):
+    return set(table[list(columns)].itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize(
+    ("rival", "kept", "broken"),
+    [
+        (independent_columns, [["start"], ["duration_s"]], [["start", "end"], ["hour", "minute", "day_of_week"]]),
+        (joint_histograms, [["start", "end"], ["day_of_week", "hour", "minute"]], [["start", "hour", "minute"]]),
+        (sequential_trees(5), [["start"], ["duration_s"]], [["start", "end", "hour", "duration_s"]]),
+    ],
+)
+def test_rivals_keep_the_blocks_they_draw_together_and_no_more(training, rival, kept, broken):
+    train, places = training
+    drawn = rival(train, places, np.random.default_rng(0))
+    assert list(drawn) == list(train) and len(drawn) == len(train)
+    for columns in kept:
+        assert rows_of(drawn, columns) <= rows_of(train, columns)
+    for columns in broken:
+        assert not rows_of(drawn, columns) <= rows_of(train, columns)
+
+
+def test_trees_learn_that_long_trips_take_longer(training):
+    train, places = training
+
+    def distance_and_duration(rows):
+        trips = to_trips(rows, places)
+        apart = np.hypot(trips["start_lat"] - trips["end_lat"], trips["start_lng"] - trips["end_lng"])
+        return np.corrcoef(apart, np.log(trips["duration_s"]))[0, 1]
+
+    learned, shuffled = (
+        distance_and_duration(rival(train, places, np.random.default_rng(0)))
+        for rival in (sequential_trees(5), independent_columns)
+    )
+    assert learned > 0.7 * distance_and_duration(train) > 0.3 and abs(shuffled) < 0.15
+
+
+def test_values_are_drawn_from_their_own_leaf():
+    leaves = np.array([3, 1, 3, 1, 7])
+    drawn = draw_from_leaves(leaves * 10, leaves, np.array([7, 1, 3, 3]), np.random.default_rng(0))
+    assert drawn.tolist() == [70, 10, 30, 30]
+
+
+def test_tables_become_trips_and_tables_again(training):
+    train, places = training
+    again = tabulate(to_trips(train, places), [column for column in ATTRIBUTES if column in train])
+    pd.testing.assert_frame_equal(again, train, check_dtype=False)
+
+
+def test_a_run_on_another_split_is_refused(run, real, tmp_path):
+    check_same_split(real, run, 0)
+    with pytest.raises(InputError, match="no trips.parquet"):
+        check_same_split(real, tmp_path, 0)
+    with pytest.raises(InputError, match="A split than the benchmark's.*--seed 3"):
+        check_same_split(real.assign(split=real["split"].to_numpy()[::-1]), run, 3)
+    with pytest.raises(InputError, match="other trips"):
+        check_same_split(real.head(900), run, 0)
+
+
+def test_absent_data_is_said(tmp_path):
+    with pytest.raises(InputError, match="JC-201901.*--data"):
+        split_trips(tmp_path, tmp_path / "work", 0)
+
+
+def test_one_command_judges_rivals_and_runs(run, real, tmp_path, monkeypatch):
+    folder = tmp_path / "seed-0"
+    folder.mkdir()
+    real.to_parquet(folder / "trips.parquet")
+    real[real["split"] == "C"].to_parquet(run / "synthetic.parquet")
+    real[real["split"] == "A"].to_parquet(run / "synthetic-copied.parquet")
+    done = CliRunner().invoke(app, ["--work", str(tmp_path), "--run", f"ours={run}"], catch_exceptions=False)
+    assert "not measured: TabularARGN, TVAE, CTGAN" in done.stdout
+    figures = json.loads((folder / "figures.json").read_text())
+    assert list(figures["rows"])[:3] == ["fresh real trips", "ours", "ours, copied"] and len(figures["rows"]) == 7
+    assert figures["rows"]["ours, copied"]["ims"] == 1 and figures["rows"]["ours"]["ims"] < 0.1
+    assert "| ours, copied |" in table(figures) and table(figures) in done.stdout
