@@ -8,6 +8,7 @@ K          ?= 1
 RASTER     ?=
 TRAIN      ?=
 DECODE     ?=
+FIDELITY   ?=
 
 PYTHON := .venv/bin/python
 READY  := .venv/ready
@@ -19,7 +20,7 @@ TABLE  := $(RUN)/synthetic.parquet
 REPORT := $(RUN)/report/metrics.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo raster train decode report test lint bench notebooks FORCE
+.PHONY: help demo raster train decode report test lint bench bench-fidelity notebooks FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -34,6 +35,7 @@ help:
 	@echo '  make report     real against synthetic -> report/index.html     RUN='
 	@echo
 	@echo '  make lint       ruff        make bench      speed of the codec'
+	@echo '  make bench-fidelity  our trips beside other generators  FIDELITY="--run RUN --external"'
 	@echo '  make notebooks  run the notebooks in notebooks/'
 	@echo
 	@echo 'Variables and their values now:'
@@ -104,6 +106,9 @@ bench: $(READY)
 	$(PYTHON) -m benchmarks.drawing
 	$(PYTHON) -m benchmarks.decoding
 	$(PYTHON) -m benchmarks.ingest
+
+bench-fidelity: $(READY)
+	$(PYTHON) -m benchmarks.fidelity $(FIDELITY)
 
 notebooks: $(READY)
 	.venv/bin/jupyter-execute notebooks/*.ipynb
