@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pgan.config import TrainConfig
-from pgan.game import Game
+from pgan.game import DPass, Game
 from pgan.networks import Discriminator, Generator
 from pgan.schedule import Growth, Schedule
 
@@ -16,7 +16,10 @@ WARM_UPS = 3  # a CUDA graph is recorded in the second run, and first replayed i
 
 
 class CompiledGame(Game):
-    """A `Game` whose passes are compiled when first called, each into one graph; the same results."""
+    """A `Game` whose passes are compiled when first called; the same results.
+
+    D's pass is one graph, its gradients included: `torch.func.grad` over the weights, inside the compiled function.
+    """
 
     def __init__(
         self,
@@ -33,14 +36,60 @@ class CompiledGame(Game):
         def compiled(function: Callable) -> Callable:
             return torch.compile(function, fullgraph=True, dynamic=False, backend=backend, mode=mode)
 
-        self._fakes = compiled(super().fakes)
-        self.d_losses = compiled(super().d_losses)
-        self.g_loss = compiled(super().g_loss)
+        self._fakes, self._g_gradients = compiled(super().fakes), compiled(self._g_gradients)
+        self._d_gradients = compiled(self._d_gradients)
+        self._module = _DLosses(self)
+        self._used: tuple[str, ...] = ()  # names of D's weights that have a part in its loss
 
     def fakes(self, z: Tensor, labels: Tensor | None, alpha: Tensor | None) -> Tensor:
         """See `Game`; begins a step: what CUDA graphs gave out in the last one is gone."""
         torch.compiler.cudagraph_mark_step_begin()
         return self._fakes(z, labels, alpha)
+
+    def d_pass(self, *batches: Tensor | None) -> DPass:
+        """See `Game`."""
+        names = [name for name, _ in self._module.named_parameters()]
+        if not self._used:
+            _, gradients = super().d_pass(*batches)
+            self._used = tuple(name for name, g in zip(names, gradients, strict=True) if g is not None)
+        with torch.no_grad():
+            losses, gradients = self._d_gradients(*batches)
+        return losses, tuple(gradients.get(name) for name in names)
+
+    def g_pass(
+        self, reals: Tensor, fakes: Tensor, labels: Tensor | None, alpha: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """See `Game`."""
+        with torch.no_grad():
+            return self._g_gradients(reals, fakes, labels, alpha)
+
+    def _d_gradients(self, *batches: Tensor | None) -> tuple[tuple[Tensor, Tensor, Tensor], dict[str, Tensor]]:
+        weights = dict(self._module.named_parameters())
+
+        def losses(used: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            total, *logits = torch.func.functional_call(self._module, used, batches)
+            return total, tuple(logits)
+
+        used = {name: weights[name] for name in self._used}
+        gradients, (total, (real, fake)) = torch.func.grad_and_value(losses, has_aux=True)(used)
+        return (total, real, fake), gradients
+
+    def _g_gradients(
+        self, reals: Tensor, fakes: Tensor, labels: Tensor | None, alpha: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        gradients, loss = torch.func.grad_and_value(lambda images: self.g_loss(reals, images, labels, alpha))(fakes)
+        return loss, gradients
+
+
+class _DLosses(nn.Module):
+    """`Game.d_losses` as a module, so that it can be called with other weights."""
+
+    def __init__(self, game: Game) -> None:
+        super().__init__()
+        self.discriminator, self.losses = game.discriminator, game.d_losses
+
+    def forward(self, *batches: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        return self.losses(*batches)
 
 
 class Games:
@@ -113,8 +162,7 @@ def is_worth_compiling(growth: Growth, config: TrainConfig, *, schedule: Schedul
 
 def play(game: Game, growth: Growth, *, batch: int, penalised: bool, device: torch.device) -> list[Tensor]:
     """All passes and gradients of a step, on random images; changes nothing. Returns the losses and gradients."""
-    generator, discriminator = game.generator, game.discriminator
-    random, shape = torch.Generator(device).manual_seed(0), generator.shape
+    random, shape = torch.Generator(device).manual_seed(0), game.generator.shape
 
     def randn(*size: int) -> Tensor:
         return torch.randn(size, generator=random, device=device)
@@ -125,13 +173,7 @@ def play(game: Game, growth: Growth, *, batch: int, penalised: bool, device: tor
     reals = randn(batch, shape.channels, growth.height, growth.width)
     mix, weight = (randn(batch, 1, 1, 1), torch.ones((), device=device)) if penalised else (None, None)
     fakes = game.fakes(randn(batch, shape.latent_size), labels, alpha)
-    seen = fakes.detach()
-    d_loss, *_ = game.d_losses(reals, seen, labels, alpha, mix, weight)
-    found = [d_loss, *torch.autograd.grad(d_loss, list(discriminator.parameters()), allow_unused=True)]
-    seen.requires_grad_(True)
-    discriminator.requires_grad_(False)
-    g_loss = game.g_loss(reals, seen, labels, alpha)
-    (by_fakes,) = torch.autograd.grad(g_loss, seen)
-    discriminator.requires_grad_(True)
-    found += [g_loss, *torch.autograd.grad(fakes, list(generator.parameters()), by_fakes, allow_unused=True)]
-    return [value.detach().clone() for value in found if value is not None]
+    (d_loss, *_), d_gradients = game.d_pass(reals, fakes.detach(), labels, alpha, mix, weight)
+    g_loss, by_fakes = game.g_pass(reals, fakes.detach(), labels, alpha)
+    g_gradients = torch.autograd.grad(fakes, list(game.generator.parameters()), by_fakes, allow_unused=True)
+    return [v.clone() for v in (d_loss, *d_gradients, g_loss, *g_gradients) if v is not None]

@@ -32,10 +32,13 @@ class _Critic:
         return torch.cat(batches), labels, self.level, self.alpha
 
 
+DPass = tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor | None, ...]]
+
+
 class Game:
     """The passes of one step at one (level, fading). alpha: a 0-dim tensor while fading, else None.
 
-    Nothing here changes anything, or waits for the device: each method can be compiled whole.
+    Nothing here changes anything, or waits for the device.
     """
 
     def __init__(self, generator: Generator, discriminator: Discriminator, *, loss: str, level: int) -> None:
@@ -45,6 +48,22 @@ class Game:
     def fakes(self, z: Tensor, labels: Tensor | None, alpha: Tensor | None) -> Tensor:
         """G's images [N, C, h, w], to be differentiated by its weights."""
         return self.generator(z, labels, self.level, alpha)
+
+    def d_pass(self, *batches: Tensor | None) -> DPass:
+        """`d_losses`, and the gradients of the first by each weight of D; None for weights without a part in it."""
+        total, real, fake = self.d_losses(*batches)
+        weights = list(self.discriminator.parameters())
+        return (total.detach(), real, fake), torch.autograd.grad(total, weights, allow_unused=True)
+
+    def g_pass(
+        self, reals: Tensor, fakes: Tensor, labels: Tensor | None, alpha: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """(`g_loss`, its gradients by the fakes)."""
+        fakes = fakes.detach().requires_grad_(True)
+        self.discriminator.requires_grad_(False)
+        loss = self.g_loss(reals, fakes, labels, alpha)
+        self.discriminator.requires_grad_(True)
+        return loss.detach(), torch.autograd.grad(loss, fakes)[0]
 
     def d_losses(
         self,
@@ -66,7 +85,7 @@ class Game:
         return total, real.detach().mean(), fake.detach().mean()
 
     def g_loss(self, reals: Tensor, fakes: Tensor, labels: Tensor | None, alpha: Tensor | None) -> Tensor:
-        """The loss of G, to be differentiated by the fakes; reals count in a relative game only."""
+        """The loss of G; reals count in a relative game only."""
         critic = _Critic(self.discriminator, labels, self.level, alpha)
         real = None
         if self.loss.relative:

@@ -1,5 +1,6 @@
 """One training step: D learns to tell, G learns to pass, G_ema follows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,25 +40,21 @@ def train_step(
     alpha = torch.full((), growth.alpha, device=state.device) if growth.fading else None
     fakes = game.fakes(state.latents(), labels, alpha)
     seen = fakes.detach()
-    d_loss, real_logit, fake_logit = game.d_losses(
-        reals, seen, labels, alpha, *_penalty_of_step(state, growth, scaled=game.loss.scaled)
-    )
-    finite = _update(state, state.discriminator, state.d_adam, loss=d_loss, of=d_loss)
+    penalty = _penalty_of_step(state, growth, scaled=game.loss.scaled)
+    (d_loss, real_logit, fake_logit), gradients = game.d_pass(reals, seen, labels, alpha, *penalty)
+    finite = _update(state, state.discriminator, state.d_adam, loss=d_loss, gradients=gradients)
 
-    seen.requires_grad_(True)
-    state.discriminator.requires_grad_(False)
-    g_loss = game.g_loss(reals, seen, labels, alpha)
-    (by_fakes,) = torch.autograd.grad(g_loss, seen)
-    state.discriminator.requires_grad_(True)
-    finite &= _update(state, state.generator, state.g_adam, loss=g_loss, of=fakes, by=by_fakes)
+    g_loss, by_fakes = game.g_pass(reals, seen, labels, alpha)
+    gradients = torch.autograd.grad(fakes, list(state.generator.parameters()), by_fakes, allow_unused=True)
+    finite &= _update(state, state.generator, state.g_adam, loss=g_loss, gradients=gradients)
 
     state.nimg += state.config.batch
     state.skipped = state.skipped + ~finite
     state.skipped_in_a_row = (state.skipped_in_a_row + 1) * ~finite
     state.follow(ema_decay_at(state.nimg, state.config))
-    real_spread, fake_spread = spreads(reals, seen.detach())
+    real_spread, fake_spread = spreads(reals, seen)
     # what a CUDA graph gives out lives until its next run: a new tensor outlives it
-    losses = torch.stack([d_loss.detach(), g_loss.detach(), real_logit, fake_logit]).unbind()
+    losses = torch.stack([d_loss, g_loss, real_logit, fake_logit]).unbind()
     return StepResult(
         **dict(zip(("d_loss", "g_loss", "real_logit", "fake_logit"), losses, strict=True)),
         real_spread=real_spread,
@@ -81,18 +78,15 @@ def _update(
     adam: torch.optim.Adam,
     *,
     loss: Tensor,
-    of: Tensor,
-    by: Tensor | None = None,
+    gradients: Sequence[Tensor | None],
 ) -> Tensor:
-    """One step of Adam along the gradients of `of` (weighted `by`), left out where they or `loss` are not finite.
+    """One step of Adam, left out where `loss` or its gradients by the weights of the network are not finite.
 
     Says whether it was taken, as a 0-dim tensor on the device: Adam itself looks at the flag, so nobody waits for it.
     """
-    weights = list(network.parameters())
-    gradients = torch.autograd.grad(of, weights, by, allow_unused=True)
-    for weight, gradient in zip(weights, gradients, strict=True):
+    for weight, gradient in zip(network.parameters(), gradients, strict=True):
         weight.grad = gradient
-    used, loss = [gradient for gradient in gradients if gradient is not None], loss.detach()
+    used = [gradient for gradient in gradients if gradient is not None]
     state.ranks.average([*used, loss])  # the loss too, so that all ranks agree on whether it is finite
     finite = torch.isfinite(loss + torch.nn.utils.get_total_norm(used))
     adam.found_inf, adam.grad_scale = (~finite).float(), None  # as GradScaler tells it; read by the fused kernel

@@ -1,7 +1,6 @@
 """Train a progressive GAN on an image set: one straight loop, from wherever the run stands to its end."""
 
 import json
-import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -24,12 +23,14 @@ from pgan.checkpoint import (
     save_checkpoint,
     save_snapshot,
 )
+from pgan.compiling import Games
 from pgan.config import TrainConfig
 from pgan.networks import NetworkShape
 from pgan.pictures import COLUMNS, caption_of, grid_picture, save_picture, save_timelapse
 from pgan.progress import Reporter
 from pgan.pyramid import reals_at, standardised
 from pgan.ranks import Ranks, joined_ranks
+from pgan.reals import Reals
 from pgan.record import describe_run, identity_of, refuse_other_run
 from pgan.rehearsal import rehearse
 from pgan.schedule import Growth, Schedule, batch_indices
@@ -58,15 +59,16 @@ class Run:
     images: ImageSet
     schedule: Schedule
     ranks: Ranks
-    part: np.ndarray | None  # rows of a batch that are this rank's; None: all
+    part: np.ndarray | slice  # rows of a batch that are this rank's
+    reals: Reals
     grid_latents: Tensor
     grid_labels: Tensor | None
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one (under torchrun, the rank's); raises `InputError` on one that is not there."""
+    """`auto` is CUDA where there is one; raises `InputError` on a device that is not there."""
     if name == "auto":
-        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -159,11 +161,20 @@ def _train_soundly(run: Run, state: TrainState, stop: "StopRequest") -> bool:
     """Train to the end, or until asked to stop, and save; False as soon as too many steps in a row were not finite."""
     config, schedule, first = run.config, run.schedule, run.ranks.first
     saved = state.nimg
+    games = Games(
+        state.generator,
+        state.discriminator,
+        config=config,
+        schedule=schedule,
+        device=state.device,
+        say=partial(_say, run),
+    )
     with Reporter(run.model, schedule, nimg=state.nimg) if first else nullcontext() as reporter:
         while state.nimg < schedule.total and not _asked_to_stop(run, state, stop):
             growth = schedule.growth_at(state.nimg)
             reals, labels = load_batch(run, state, growth)
-            result = train_step(state, growth, reals=reals, labels=labels)
+            game = games.at(growth, batch=len(reals))
+            result = train_step(state, growth, reals=reals, labels=labels, game=game)
             ended = state.nimg >= schedule.total
             look = ended or _crossed(state.nimg, config.batch, REPORT_IMAGES)
             if reporter:
@@ -182,14 +193,6 @@ def _train_soundly(run: Run, state: TrainState, stop: "StopRequest") -> bool:
 
 
 def _save(run: Run, state: TrainState) -> int:
-    """Save a checkpoint, where all ranks have the same; returns its nimg."""
-    networks = (state.generator, state.discriminator, state.ema)
-    sums = [sum(weight.detach().double().sum() for weight in network.parameters()) for network in networks]
-    if not run.ranks.agree(torch.stack(sums)):
-        raise InputError(
-            f"{run.model}: ranks have drifted apart at {state.nimg / 1000:.1f} kimg: they do not compute alike; use "
-            "the same devices and versions for all; the same command goes on from the last checkpoint"
-        )
     if run.ranks.first:
         save_checkpoint(run.model, state, identity=run.identity)
     return state.nimg
@@ -237,12 +240,14 @@ def _crossed(nimg: int, batch: int, every: float) -> bool:
 
 def load_batch(run: Run, state: TrainState, growth: Growth) -> tuple[Tensor, Tensor | None]:
     """This rank's part of the batch to show next: standardised reals [n, C, h, w], faded; labels [n, F]."""
-    which = batch_indices(state.nimg, batch=run.config.batch, count=len(run.images), seed=run.config.seed)
-    if run.part is not None:
-        which = which[run.part]
-    levels = torch.from_numpy(run.images.read(which)).to(state.device)
+    batch = run.config.batch
+    which, following = (
+        batch_indices(nimg, batch=batch, count=len(run.images), seed=run.config.seed)[run.part]
+        for nimg in (state.nimg, state.nimg + batch)
+    )
+    levels, labels = run.reals.batch(which, following=following)
     reals = reals_at(levels, state.scales, level=growth.level, alpha=growth.alpha if growth.fading else None)
-    return reals, _labels(run.images, which, device=state.device)
+    return reals, labels
 
 
 def _labels(images: ImageSet, which: np.ndarray, *, device: torch.device) -> Tensor | None:
@@ -268,7 +273,8 @@ def _make_run(model: Path, config: TrainConfig, *, images: ImageSet, state: Trai
         images=images,
         schedule=Schedule.of(config, height=images.shape[1], width=images.shape[2]),
         ranks=state.ranks,
-        part=None if state.part is None else state.part.cpu().numpy(),
+        part=slice(None) if state.part is None else state.part.cpu().numpy(),
+        reals=Reals(images, state.device),
         grid_latents=latents.to(state.device),
         grid_labels=_labels(images, which, device=state.device),
     )
