@@ -109,8 +109,9 @@ class Reporter:
             self._printed = now
 
     def _warn_of_collapse(self, record: dict[str, Any]) -> None:
-        """Once each time that diversity falls below COLLAPSED."""
-        collapsed = record["diversity"] is not None and record["diversity"] < COLLAPSED
+        """Once each time that diversity falls below COLLAPSED; in the first tenth of a run it has yet to rise."""
+        begun = record["nimg"] < self._schedule.total / 10
+        collapsed = not begun and record["diversity"] is not None and record["diversity"] < COLLAPSED
         if collapsed and not self._collapsed:
             share = f"{100 * record['diversity']:.0f} % (below {100 * COLLAPSED:.0f} %)"
             self._print(

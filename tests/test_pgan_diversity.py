@@ -1,8 +1,16 @@
 """Collapse: the spread of fakes beside that of reals, on strokes."""
 
+import json
+
 import torch
+from pgan_runs import CPU, SMALL
 
 from pgan.diversity import COLLAPSED, spreads
+from pgan.networks import NetworkShape
+from pgan.progress import Reporter
+from pgan.schedule import Schedule
+from pgan.state import TrainState
+from pgan.step import StepResult
 
 
 def strokes(count: int, *, kinds: int, pixels: int = 32, seed: int = 0) -> torch.Tensor:
@@ -45,3 +53,21 @@ def test_collapse_falls_below_the_share_and_no_outlier_or_speckle_hides_it():
 def test_one_image_and_broken_images_give_no_number_but_no_error():
     assert torch.stack(spreads(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 4, 4))).isnan().all()
     assert spreads(strokes(4, kinds=4), torch.full((4, 1, 32, 32), float("nan")))[1].isnan()
+
+
+def test_a_fall_below_the_share_is_warned_of_once_each_time_but_not_while_a_run_begins(tmp_path, capsys):
+    schedule = Schedule.of(SMALL, height=8, width=8)  # 800 images
+    state = TrainState(SMALL, NetworkShape.of(SMALL, (1, 8, 8), factor_sizes=()), device=CPU)
+    one = torch.ones(())
+    numbers = {"d_loss": one, "g_loss": one, "real_logit": one, "fake_logit": one, "real_spread": 2 * one}
+    warned, shares = [], {40: 0.3, 100: 0.9, 200: 0.4, 300: 0.2, 400: 0.8, 500: 0.1}
+    with Reporter(tmp_path, schedule, nimg=0) as reporter:
+        for state.nimg, diversity in shares.items():
+            for wobble in (-0.1, 0.1):
+                reporter.add(StepResult(**numbers, fake_spread=2 * (diversity + wobble) * one))
+            reporter.report(schedule.growth_at(state.nimg), state)
+            if "warning: at" in capsys.readouterr().out:
+                warned.append(state.nimg)
+    assert warned == [200, 500]
+    lines = [json.loads(line) for line in (tmp_path / "stats.jsonl").read_text().splitlines()]
+    assert {line["nimg"]: round(line["diversity"], 3) for line in lines} == shares
