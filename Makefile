@@ -20,7 +20,7 @@ TABLE  := $(RUN)/synthetic.parquet
 REPORT := $(RUN)/report/metrics.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo raster train decode report test lint bench bench-fidelity notebooks FORCE
+.PHONY: help demo raster train decode report test lint bench bench-fidelity bench-train notebooks FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -106,6 +106,9 @@ bench: $(READY)
 	$(PYTHON) -m benchmarks.drawing
 	$(PYTHON) -m benchmarks.decoding
 	$(PYTHON) -m benchmarks.ingest
+
+bench-train: $(READY)
+	$(PYTHON) -m benchmarks.training
 
 bench-fidelity: $(READY)
 	$(PYTHON) -m benchmarks.fidelity $(FIDELITY)

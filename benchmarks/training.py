@@ -23,7 +23,7 @@ from pgan.state import TrainState
 from pgan.step import train_step
 
 CHANNELS, FACTOR_SIZES = 6, (24, 7, 2, 3)  # as `make raster` makes them: two painted planes, four label factors
-CPU_CASES = ("tiny:8", "tiny:16", "tiny:32", "default:16:8", "paper:8:8")
+CPU_CASES = ("tiny:8", "tiny:16", "tiny:32", "default:8:8", "paper:4:8")
 CUDA_CASES = ("tiny:32", *(f"{preset}:{px}" for preset in ("default", "paper") for px in (32, 64, 128, 256)))
 
 
@@ -243,8 +243,11 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=cases, help=f"PRESET:PIXELS[:BATCH]; {' '.join(cases)}")
     parser.add_argument("--rounds", type=int, default=8, help="steps of each kind; the fastest counts")
     parser.add_argument("--loss", help="another loss than the preset's")
+    parser.add_argument("--precision", default="auto", help="of our convolutions: fp32, bf16, auto")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--no-compile", action="store_true", help="leave the compiled step out")
+    parser.add_argument(
+        "--no-compile", action="store_true", help="leave the compiled step out: minutes per case on a CPU"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print_heading("torch")
@@ -255,7 +258,8 @@ def main() -> None:
     for case in options.cases:
         preset, pixels, *batch = case.split(":")
         config = PRESETS[preset]
-        config = replace(config, loss=options.loss or config.loss, batch=int(*batch) if batch else config.batch)
+        config = replace(config, loss=options.loss or config.loss, precision=options.precision)
+        config = replace(config, batch=int(*batch) if batch else config.batch)
         row = compare(config, int(pixels), device, rounds=options.rounds, compiled=not options.no_compile)
         print(f"| {preset} | {config.loss} | {pixels} | {config.batch} | {row} |", flush=True)
         gc.collect()
