@@ -29,6 +29,23 @@ def main(
         str, typer.Option(help="Of synthetic.csv: 'source' is that of the input file, 'internal' our own names.")
     ] = "source",
     routes: Routes = None,
+    spread_ranks: Annotated[
+        bool,
+        typer.Option(
+            "--spread-ranks",
+            help="Also write calibrated.csv: painted values spread as those of the training trips.",
+            rich_help_panel="Calibration",
+        ),
+    ] = False,
+    rake: Annotated[
+        int,
+        typer.Option(
+            help="Also write calibrated.csv: so many of the trips, chosen so that stations and labels are as frequent "
+            "as in the training trips; make three times as many images.",
+            show_default=False,
+            rich_help_panel="Calibration",
+        ),
+    ] = 0,
     workers: Annotated[
         int | None, typer.Option(help="Decode in so many processes.", rich_help_panel="Machines")
     ] = None,
@@ -45,9 +62,20 @@ def main(
     confidence of each trip), strokes.parquet (GeoParquet) and decode.json.
     """
     if context.invoked_subcommand is None:
+        from decode.adjust import Calibrating
         from decode.run import decode_run
 
-        typer.echo(decode_run(run, dialect=dialect, route_file=routes, workers=workers, scheduler=scheduler, seed=seed))
+        calibration = Calibrating(spread=spread_ranks, rake=rake) if spread_ranks or rake else None
+        done = decode_run(
+            run,
+            dialect=dialect,
+            route_file=routes,
+            calibration=calibration,
+            workers=workers,
+            scheduler=scheduler,
+            seed=seed,
+        )
+        typer.echo(done)
 
 
 @app.command("compare")

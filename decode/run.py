@@ -1,15 +1,19 @@
 """The decode stage on a run folder: fakes/ → synthetic.parquet, synthetic.csv, strokes.parquet and decode.json."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 from shapely import linestrings
 
+from decode.adjust import Calibrating, calibrate_trips
 from decode.parts import find_parts, read_solution, solve_part
 from decode.routes import read_routes
+from decode.solve import join_solutions
 from decode.trips import Decoded, assemble, make_plan
 from rasterize.cluster import run_parts
 from rasterize.errors import InputError
@@ -18,7 +22,8 @@ from rasterize.imageset import ImageSet
 from rasterize.source import write_trips_csv
 
 CONFIDENT = 0.9
-OUTPUTS = ("synthetic.parquet", "synthetic.csv", "strokes.parquet", "decode.json")
+TABLES = ("synthetic", "calibrated")
+OUTPUTS = (*(f"{table}.{kind}" for table in TABLES for kind in ("parquet", "csv")), "strokes.parquet", "decode.json")
 
 
 def decode_run(
@@ -26,6 +31,7 @@ def decode_run(
     *,
     dialect: str = "source",
     route_file: Path | None = None,
+    calibration: Calibrating | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
     seed: int = 0,
@@ -34,8 +40,8 @@ def decode_run(
 
     The images are solved in parts, each a file in `run`/decoded until all is done; when the work is interrupted they
     stay, and the same call goes on from there. `workers` and `scheduler` say where, see `rasterize.cluster.run_parts`;
-    the result is the same. synthetic.parquet is written last. Raises `InputError` when there is nothing to decode or
-    nothing valid came out.
+    the result is the same. With `calibration` calibrated.parquet and .csv are written too. synthetic.parquet is written
+    last. Raises `InputError` when there is nothing to decode or nothing valid came out.
     """
     if dialect not in ("source", "internal"):
         raise InputError(
@@ -49,20 +55,18 @@ def decode_run(
     is_alone = workers is None and scheduler is None
     parts = find_parts(run, plan, routes, threads=None if is_alone else 1)
     paths = run_parts(solve_part, parts, workers=workers, scheduler=scheduler)
-    decoded = assemble(images, [read_solution(path) for path in paths], plan, routes=routes, seed=seed)
+    solution = join_solutions([read_solution(path) for path in paths])
+    decoded = assemble(images, solution, plan, routes=routes, seed=seed)
     if decoded.trips.empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in decoded.rejected.items())
         raise InputError(f"{run / 'fakes'}: no valid trip in {decoded.images} images ({reasons}); train longer")
+    tables = {"synthetic": decoded.trips}
+    if calibration is not None:
+        tables["calibrated"] = calibrate_trips(images, solution, plan, calibration, routes=routes, seed=seed)
     write_json(run / "decode.json", counts(decoded))
     _write_strokes(run / "strokes.parquet", decoded.trips)
-    source = images.spec.source
-    if dialect == "source" and source:
-        write_trips_csv(run / "synthetic.csv", decoded.trips, source, seed=seed)
-    else:
-        with write_atomically(run / "synthetic.csv") as temporary:
-            decoded.trips.to_csv(temporary, index=False)
-    with write_atomically(run / "synthetic.parquet") as temporary:
-        decoded.trips.to_parquet(temporary, index=False)
+    for name, trips in reversed(tables.items()):
+        _write_table(run / name, trips, images.spec.source if dialect == "source" else {}, seed=seed)
     shutil.rmtree(run / "decoded", ignore_errors=True)
     return describe(decoded, run)
 
@@ -80,6 +84,17 @@ def counts(decoded: Decoded) -> dict:
         "degradation": decoded.plan.degradation.to_json(),
         "calibration": decoded.plan.calibration.to_json(),
     }
+
+
+def _write_table(path: Path, trips: pd.DataFrame, source: Mapping[str, Any], *, seed: int) -> None:
+    """`path`.csv, as `source` says if it does, and then `path`.parquet."""
+    if source:
+        write_trips_csv(path.with_suffix(".csv"), trips, source, seed=seed)
+    else:
+        with write_atomically(path.with_suffix(".csv")) as temporary:
+            trips.to_csv(temporary, index=False)
+    with write_atomically(path.with_suffix(".parquet")) as temporary:
+        trips.to_parquet(temporary, index=False)
 
 
 def _write_strokes(path: Path, trips: pd.DataFrame) -> None:
@@ -100,4 +115,5 @@ def describe(decoded: Decoded, run: Path) -> str:
         f"the generator blurs by {faults.blur_px:.2f} px, misses ends by {faults.jitter_px:.2f} px, "
         f"paints {np.mean(faults.gains or 1):.2f} times as strong as drawn, with noise of {faults.noise:.2f}"
     )
-    return "\n".join([*lines, f"wrote {run / 'synthetic.csv'} and {run / 'synthetic.parquet'}"])
+    wrote = " and ".join(str(run / f"{name}.csv") for name in TABLES if (run / f"{name}.csv").exists())
+    return "\n".join([*lines, f"wrote {wrote}, and .parquet"])

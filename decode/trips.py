@@ -1,6 +1,6 @@
 """From decoded strokes to a synthetic trip table: stations, times, attributes, and what could not be used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,7 +50,7 @@ def decode_images(images: ImageSet, *, routes: Routes | None = None, seed: int =
     plan = make_plan(images, routes=routes, seed=seed)
     decoder = Decoder(images.spec, degradation=plan.degradation, routes=routes)
     solutions = [solve_range(images, decoder, begin, begin + BATCH) for begin in range(0, len(images), BATCH)]
-    return assemble(images, solutions, plan, routes=routes, seed=seed)
+    return assemble(images, join_solutions(solutions), plan, routes=routes, seed=seed)
 
 
 def make_plan(images: ImageSet, *, routes: Routes | None = None, seed: int = 0) -> Plan:
@@ -69,9 +69,9 @@ def solve_range(images: ImageSet, decoder: Decoder, begin: int, end: int) -> Sol
 
 
 def assemble(
-    images: ImageSet, solutions: Sequence[Solution], plan: Plan, *, routes: Routes | None = None, seed: int = 0
+    images: ImageSet, strokes: Solution, plan: Plan, *, routes: Routes | None = None, seed: int = 0
 ) -> Decoded:
-    """Solutions of all images, in order → valid trips.
+    """The solution of all images → valid trips.
 
     Every row lies between known stations, ends after it starts and has a feasible speed; images and trips that cannot
     be used are counted by reason in `rejected`. Adds the columns `image`, `confidence` (chance that the trip was
@@ -79,7 +79,6 @@ def assemble(
     unexplained).
     """
     rng = np.random.default_rng(seed)
-    strokes = join_solutions(solutions)
     state = strokes.state
     rejected = {STATES[code]: int((state == code).sum()) for code in range(1, len(STATES)) if (state == code).any()}
     trips = strokes_to_trips(strokes, images.labels, images.spec, rng)
