@@ -74,8 +74,9 @@ def test_trees_learn_that_long_trips_take_longer(training):
 
 def test_values_are_drawn_from_their_own_leaf():
     leaves = np.array([3, 1, 3, 1, 7])
-    drawn = draw_from_leaves(leaves * 10, leaves, np.array([7, 1, 3, 3]), np.random.default_rng(0))
-    assert drawn.tolist() == [70, 10, 30, 30]
+    wanted = np.repeat([7, 1, 3], 40)
+    drawn = draw_from_leaves(leaves * 10 + np.arange(5), leaves, wanted, np.random.default_rng(0))
+    assert (drawn // 10 == wanted).all() and set(drawn) == {30, 11, 32, 13, 74}  # every value of a leaf comes up
 
 
 def test_tables_become_trips_and_tables_again(training):

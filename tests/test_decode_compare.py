@@ -3,12 +3,14 @@
 import inspect
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
-from decode.__main__ import compare_command
+from decode.__main__ import app, compare_command
 from decode.compare import ROWS_CAP, join_thirds, judge
 from decode.metrics import METRICS
 from rasterize.city import write_city
@@ -180,10 +182,6 @@ def test_ceiling_and_floor_do_not_depend_on_what_is_judged(real):
         assert values(first, key) == values(second, key)
 
 
-def test_the_command_cuts_like_the_function():
-    assert inspect.signature(compare_command).parameters["rows"].default == ROWS_CAP
-
-
 def test_tables_are_cut_to_one_length(real):
     judgement = judge(real, part(real, "C"), rows_cap=100)
     assert judgement.figures["n"] == len(judgement.holdout) == len(judgement.synthetic) == 100
@@ -272,6 +270,59 @@ def test_tables_that_cannot_be_compared_are_refused(real, change, words):
     with pytest.raises(InputError, match=words) as error:
         judge(*change(real, part(real, "C")))
     assert "; " in str(error.value) and "\n" not in str(error.value)
+
+
+# ---- the command ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def files(real, tmp_path_factory) -> dict[str, str]:
+    """Each third in a file of its own, all three in one, and fresh trips, 150 rows of each."""
+    folder = tmp_path_factory.mktemp("files")
+    parts = {name: part(real, name).head(150) for name in "ABC"}
+    tables = {**parts, "real": join_thirds(parts), "new": part(street_trips(900, seed=2), "A").head(150)}
+    for name, table in tables.items():
+        table.to_parquet(folder / f"{name}.parquet")
+    return {name: str(folder / f"{name}.parquet") for name in tables}
+
+
+def run_compare(*arguments: str):
+    return CliRunner().invoke(app, ["compare", *arguments])
+
+
+def test_three_files_are_judged_like_one_with_a_split(files, tmp_path):
+    first, second = str(tmp_path / "three.json"), str(tmp_path / "one.json")
+    three = ["--train", files["A"], "--holdout", files["B"], "--fresh", files["C"], files["new"]]
+    done = run_compare(*three, "--json", first, "--also", f"copied={files['A']}", "--rows", "120")
+    assert done.exit_code == 0, done.output
+    assert "copied" in done.output.splitlines()[0] and f"figures: {first}" in done.output
+    assert run_compare(files["real"], files["new"], "--json", second, "--rows", "120").exit_code == 0
+    figures, others = (json.loads(Path(path).read_text()) for path in (first, second))
+    assert figures["n"] == 120 and figures["others"] == ["copied"]
+    for key in ("value", "ceiling", "floor"):
+        assert values(figures, key) == values(others, key)
+    assert figures["metrics"]["ims"]["others"]["copied"] > 0.7 > figures["metrics"]["ims"]["value"]
+    assert [path.name for path in tmp_path.iterdir()].count("index.html") == 0
+
+
+def test_the_command_cuts_like_the_function():
+    assert inspect.signature(compare_command).parameters["rows"].default == ROWS_CAP
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["A", "B", "--train", "A", "--holdout", "B"], "go together; there is no --fresh"),
+        (["A"], "give REAL and SYNTHETIC"),
+        (["A", "B", "--train", "A", "--holdout", "B", "--fresh", "C"], "give SYNTHETIC alone"),
+        (["real", "new", "--rows", "3"], "--rows 3"),
+        (["real", "new", "--json", "x", "--out", "y"], "leave out --out"),
+        (["real", "new", "--also", "B"], "expected NAME=FILE"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(files, arguments, words):
+    done = run_compare(*[files.get(word, word) for word in arguments])
+    assert isinstance(done.exception, InputError) and words in str(done.exception)
 
 
 # ---- the published test --------------------------------------------------------------------------------------------

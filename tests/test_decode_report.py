@@ -45,7 +45,7 @@ def city_trips(rows: int, *, seed: int) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def judgement() -> Judgement:
-    return judge(city_trips(900, seed=1), city_trips(300, seed=2))
+    return judge(city_trips(900, seed=1), city_trips(300, seed=2), others={"<calibrated>": city_trips(300, seed=3)})
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,8 @@ def test_report_holds_every_part_and_names_every_metric(report, judgement):
     assert "no formal guarantee" in page and "anonym" not in page.lower()
     assert "Simulated City" in page
     assert "raw generator output" in page
+    assert page.count('data-label="&lt;calibrated&gt;"') == len(judgement.figures["metrics"])
+    assert format_figure(judgement.figures["metrics"]["od_cpc"]["others"]["<calibrated>"]) in page
 
 
 def test_report_escapes_what_comes_from_data(report):
