@@ -1,6 +1,7 @@
 """Train a progressive GAN on an image set: one straight loop, from wherever the run stands to its end."""
 
 import json
+import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -66,9 +67,9 @@ class Run:
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one; raises `InputError` on a device that is not there."""
+    """`auto` is CUDA where there is one (under torchrun, the rank's); raises `InputError` on one that is not there."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -193,6 +194,14 @@ def _train_soundly(run: Run, state: TrainState, stop: "StopRequest") -> bool:
 
 
 def _save(run: Run, state: TrainState) -> int:
+    """Save a checkpoint, where all ranks have the same; returns its nimg."""
+    networks = (state.generator, state.discriminator, state.ema)
+    sums = [sum(weight.detach().double().sum() for weight in network.parameters()) for network in networks]
+    if not run.ranks.agree(torch.stack(sums)):
+        raise InputError(
+            f"{run.model}: ranks have drifted apart at {state.nimg / 1000:.1f} kimg: they do not compute alike; use "
+            "the same devices and versions for all; the same command goes on from the last checkpoint"
+        )
     if run.ranks.first:
         save_checkpoint(run.model, state, identity=run.identity)
     return state.nimg
