@@ -54,7 +54,7 @@ $(READY): setup.cfg constraints.txt
 	touch $@
 
 demo: $(CITY)
-	@$(MAKE) --no-print-directory report TRIPS=$(CITY) RUN=runs/demo RESOLUTION=16 TRAIN='--last-kimg 50'
+	@$(MAKE) --no-print-directory report TRIPS=$(CITY) RUN=runs/demo RESOLUTION=16 TRAIN='--last-kimg 50' DECODE=--spread-ranks
 	@echo
 	@echo 'The demo is done. Simulated trips went in; synthetic trips came out:'
 	@echo '  runs/demo/synthetic.csv           the synthetic trip table'
@@ -93,7 +93,8 @@ $(TABLE): $(FAKES)
 	$(PYTHON) -m decode --run $(RUN) $(DECODE)
 
 $(REPORT): $(TABLE)
-	$(PYTHON) -m decode compare $(RUN)/trips.parquet $(TABLE) --run $(RUN)
+	$(PYTHON) -m decode compare $(RUN)/trips.parquet $(TABLE) --run $(RUN) \
+		$$(test ! -e $(RUN)/calibrated.parquet || echo --also calibrated=$(RUN)/calibrated.parquet)
 
 test: $(READY)
 	$(PYTHON) -m pytest
