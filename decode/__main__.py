@@ -97,7 +97,10 @@ def compare_command(
     ] = None,
     also: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=FILE", help="More synthetic trips, shown beside the first; repeat."),
+        typer.Option(
+            metavar="NAME=FILE",
+            help="More synthetic trips, shown beside the first as RUN/calibrated.parquet is; repeat.",
+        ),
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder whose pictures and settings the report shows.")] = None,
     out: Annotated[
@@ -118,7 +121,7 @@ def compare_command(
     if json and (out or run):
         raise InputError("--json writes the figures alone: leave out --out and --run, or --json")
     real, synthetic = _real_and_synthetic(tables, {"train": train, "holdout": holdout, "fresh": fresh})
-    more = dict(_name_and_file(pair) for pair in also or [])
+    more = {**_calibrated(run, tables[-1]), **dict(_name_and_file(pair) for pair in also or [])}
     others = {name: read_trips([path]) for name, path in more.items()}
     options = {"others": others, "seed": seed, "rows_cap": rows}
     if json:
@@ -147,6 +150,12 @@ def _real_and_synthetic(tables: list[str], thirds: dict[str, Path | None]) -> "t
         return read_trips([tables[0]]), read_trips([tables[1]])
     parts = {third: read_trips([path]) for third, path in zip(THIRDS, thirds.values(), strict=True)}
     return join_thirds(parts), read_trips([tables[0]])
+
+
+def _calibrated(run: Path | None, judged: str) -> dict[str, str]:
+    """The calibrated trips of a run, shown beside its raw ones without being asked for."""
+    path = run / "calibrated.parquet" if run else None
+    return {"calibrated": str(path)} if path and path.exists() and path.resolve() != Path(judged).resolve() else {}
 
 
 def _name_and_file(pair: str) -> tuple[str, str]:

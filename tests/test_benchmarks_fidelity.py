@@ -105,10 +105,12 @@ def test_one_command_judges_rivals_and_runs(run, real, tmp_path, monkeypatch):
     folder.mkdir()
     real.to_parquet(folder / "trips.parquet")
     real[real["split"] == "C"].to_parquet(run / "synthetic.parquet")
-    real[real["split"] == "A"].to_parquet(run / "synthetic-copied.parquet")
+    real[real["split"] == "A"].to_parquet(run / "calibrated.parquet")
     done = CliRunner().invoke(app, ["--work", str(tmp_path), "--run", f"ours={run}"], catch_exceptions=False)
     assert "not measured: TabularARGN, TVAE, CTGAN" in done.stdout
     figures = json.loads((folder / "figures.json").read_text())
-    assert list(figures["rows"])[:3] == ["fresh real trips", "ours", "ours, copied"] and len(figures["rows"]) == 7
-    assert figures["rows"]["ours, copied"]["ims"] == 1 and figures["rows"]["ours"]["ims"] < 0.1
-    assert "| ours, copied |" in table(figures) and table(figures) in done.stdout
+    assert (
+        list(figures["rows"])[:3] == ["fresh real trips", "ours, raw", "ours, calibrated"] and len(figures["rows"]) == 7
+    )
+    assert figures["rows"]["ours, calibrated"]["ims"] == 1 and figures["rows"]["ours, raw"]["ims"] < 0.1
+    assert "| ours, calibrated |" in table(figures) and table(figures) in done.stdout

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -303,6 +304,17 @@ def test_three_files_are_judged_like_one_with_a_split(files, tmp_path):
         assert values(figures, key) == values(others, key)
     assert figures["metrics"]["ims"]["others"]["copied"] > 0.7 > figures["metrics"]["ims"]["value"]
     assert [path.name for path in tmp_path.iterdir()].count("index.html") == 0
+
+
+def test_calibrated_trips_of_a_run_are_shown_beside_its_raw_ones(files, tmp_path):
+    shutil.copy(files["C"], tmp_path / "calibrated.parquet")
+    run = ["--run", str(tmp_path), "--rows", "60"]
+    assert run_compare(files["real"], files["new"], *run).exit_code == 0
+    figures = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert figures["others"] == ["calibrated"]
+    assert 'data-label="calibrated"' in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert run_compare(files["real"], str(tmp_path / "calibrated.parquet"), *run).exit_code == 0
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text())["others"] == []
 
 
 def test_the_command_cuts_like_the_function():

@@ -46,8 +46,7 @@ def main(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]RUN",
-            help="Run folder of ours, on this very split: its synthetic.parquet is a row, and synthetic-*.parquet "
-            "beside it are more; repeat.",
+            help="Run folder of ours, on this very split: rows from synthetic.parquet and calibrated.parquet; repeat.",
         ),
     ] = None,
     row: Annotated[
@@ -85,7 +84,7 @@ def main(
 
 
 def _our_rows(runs: list[str], real: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
-    """Synthetic trips of run folders, raw and whatever was made of them since."""
+    """Synthetic trips of run folders, raw and, where there are, calibrated."""
     rows = {}
     for text in runs:
         name, equals, path = text.partition("=")
@@ -93,9 +92,9 @@ def _our_rows(runs: list[str], real: pd.DataFrame, seed: int) -> dict[str, pd.Da
         check_same_split(real, folder, seed)
         if not (folder / "synthetic.parquet").exists():
             raise InputError(f"{folder}: no synthetic.parquet; run `make decode RUN={folder}` first")
-        rows[name] = pd.read_parquet(folder / "synthetic.parquet")
-        for other in sorted(folder.glob("synthetic-*.parquet")):
-            rows[f"{name}, {other.stem.removeprefix('synthetic-')}"] = pd.read_parquet(other)
+        rows[f"{name}, raw"] = pd.read_parquet(folder / "synthetic.parquet")
+        if (folder / "calibrated.parquet").exists():
+            rows[f"{name}, calibrated"] = pd.read_parquet(folder / "calibrated.parquet")
     return rows
 
 

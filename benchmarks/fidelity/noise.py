@@ -1,0 +1,41 @@
+"""`python -m benchmarks.fidelity.noise`: how far ceilings and floors move between random splits of the same trips."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+
+from benchmarks.fidelity.split import SHARED_DATA, split_trips
+from benchmarks.measure import print_heading
+from decode.compare import judge
+from rasterize.errors import exit_on_input_error
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    data: Annotated[Path, typer.Option(help="Folder that holds citibike-jc/.")] = SHARED_DATA,
+    work: Annotated[Path, typer.Option(help="Folder for the trips.")] = Path("runs/fidelity"),
+    splits: Annotated[int, typer.Option(help="How many random splits into thirds.", min=2)] = 6,
+) -> None:
+    """Mean and standard deviation of every ceiling and floor over random splits of the same trips."""
+    trips = split_trips(data, work, seed=0)
+    found = []
+    for seed in range(splits):
+        thirds = np.array(list("ABC"))[np.random.default_rng(seed).permutation(len(trips)) % 3]
+        metrics = judge(trips.assign(split=thirds), trips[thirds == "C"], seed=seed).figures["metrics"]
+        found.append({(name, key): figure[key] for name, figure in metrics.items() for key in ("ceiling", "floor")})
+    table = pd.DataFrame(found).astype(float)
+    print_heading("numpy", "pandas", "scikit-learn", "scipy")
+    print(f"{splits} splits of {len(trips):,} trips into thirds: mean ± standard deviation\n")
+    print("| | ceiling | floor |\n|---|---:|---:|")
+    for name in metrics:
+        cells = [f"{table[name, key].mean():.4f} ± {table[name, key].std():.4f}" for key in ("ceiling", "floor")]
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    exit_on_input_error(app)
