@@ -33,8 +33,11 @@ def main(
     print(f"{splits} splits of {len(trips):,} trips into thirds: mean ± standard deviation\n")
     print("| | ceiling | floor |\n|---|---:|---:|")
     for name in metrics:
-        cells = [f"{table[name, key].mean():.4f} ± {table[name, key].std():.4f}" for key in ("ceiling", "floor")]
-        print(f"| {name} | {' | '.join(cells)} |")
+        print(f"| {name} | {_cell(table[name, 'ceiling'])} | {_cell(table[name, 'floor'])} |")
+
+
+def _cell(values: pd.Series) -> str:
+    return "–" if values.isna().all() else f"{values.mean():.4f} ± {values.std():.4f}"
 
 
 if __name__ == "__main__":
