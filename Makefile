@@ -54,7 +54,7 @@ $(READY): setup.cfg constraints.txt
 	touch $@
 
 demo: $(CITY)
-	@$(MAKE) --no-print-directory report TRIPS=$(CITY) RUN=runs/demo RESOLUTION=16 TRAIN='--last-kimg 50' DECODE=--spread-ranks
+	@$(MAKE) --no-print-directory report TRIPS=$(CITY) RUN=runs/demo RESOLUTION=16 TRAIN='--last-kimg 50' DECODE='--ranks spread'
 	@echo
 	@echo 'The demo is done. Simulated trips went in; synthetic trips came out:'
 	@echo '  runs/demo/synthetic.csv           the synthetic trip table'

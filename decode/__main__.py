@@ -29,14 +29,14 @@ def main(
         str, typer.Option(help="Of synthetic.csv: 'source' is that of the input file, 'internal' our own names.")
     ] = "source",
     routes: Routes = None,
-    spread_ranks: Annotated[
-        bool,
+    ranks: Annotated[
+        str,
         typer.Option(
-            "--spread-ranks",
-            help="Also write calibrated.csv: painted values spread as those of the training trips.",
+            help="painted; or also write calibrated.csv, painted values spread as those of the training trips: in the "
+            "order painted (spread), or in any (drawn: the generator has no say in them).",
             rich_help_panel="Calibration",
         ),
-    ] = False,
+    ] = "painted",
     rake: Annotated[
         int,
         typer.Option(
@@ -65,7 +65,7 @@ def main(
         from decode.adjust import Calibrating
         from decode.run import decode_run
 
-        calibration = Calibrating(spread=spread_ranks, rake=rake) if spread_ranks or rake else None
+        calibration = Calibrating(ranks=ranks, rake=rake) if ranks != "painted" or rake else None
         done = decode_run(
             run,
             dialect=dialect,

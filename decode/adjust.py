@@ -19,6 +19,7 @@ from rasterize.imageset import ImageSet
 from rasterize.places import all_stations
 from rasterize.spec import Spec
 
+RANKS = ("painted", "spread", "drawn")  # as they are; even, in the order painted; even, in any order
 FEWEST = 20  # trips of a group whose ranks are spread by themselves; smaller ones share those of all
 ROUNDS, CLOSE = 200, 1e-6  # of raking; the largest relative error of a margin that ends it
 HEAVIEST = 20.0  # weight of a trip, in mean weights
@@ -27,10 +28,14 @@ MISSING_LEVEL = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Calibrating:
-    """What is done: painted ranks spread evenly, and so many trips chosen by their margins (0: all are kept)."""
+    """What is done: to painted ranks, see `RANKS`, and how many trips are chosen by their margins (0: all are kept)."""
 
-    spread: bool = False
+    ranks: str = "painted"
     rake: int = 0
+
+    def __post_init__(self) -> None:
+        if self.ranks not in RANKS:
+            raise InputError(f"--ranks {self.ranks}: give one of {', '.join(RANKS)}")
 
 
 def calibrate_trips(
@@ -43,18 +48,18 @@ def calibrate_trips(
     seed: int = 0,
 ) -> pd.DataFrame:
     """The trips of a solution, put right."""
-    if calibrating.spread:
-        strokes = spread_ranks(strokes, images.labels, images.spec, seed=seed)
+    if calibrating.ranks != "painted":
+        strokes = spread_ranks(strokes, images.labels, images.spec, drawn=calibrating.ranks == "drawn", seed=seed)
     trips = assemble(images, strokes, plan, routes=routes, seed=seed).trips
     if calibrating.rake:
         trips = rake(trips, images.labels, images.spec, rows=calibrating.rake, seed=seed)
     return trips
 
 
-def spread_ranks(strokes: Solution, labels: NDArray, spec: Spec, *, seed: int = 0) -> Solution:
+def spread_ranks(strokes: Solution, labels: NDArray, spec: Spec, *, drawn: bool = False, seed: int = 0) -> Solution:
     """Painted ranks made even among trips alike, which is quantile mapping to the distribution of the training trips.
 
-    The order of trips stays, so does what is missing. labels : [N, F], of the images.
+    The order of trips stays, unless ranks are `drawn`; so does what is missing. labels : [N, F], of the images.
     """
     rng, values = np.random.default_rng(seed), strokes.values.copy()
     known, plane = spec.known_of(strokes.ends, labels[strokes.image]), 0
@@ -63,27 +68,29 @@ def spread_ranks(strokes: Solution, labels: NDArray, spec: Spec, *, seed: int = 
             group = np.zeros(len(values), np.int64)
             if isinstance(channel, ConditionalChannel):
                 group = channel.find_groups(known, len(values))
-            values[:, plane] = _even(values[:, plane], group, rng, with_missing=channel.missing)
+            levels, missing = values[:, plane], channel.missing & (values[:, plane] < MISSING_LEVEL)
+            order = rng.random(len(levels)) if drawn else levels
+            values[:, plane] = np.where(missing, levels, _even(order, group, ~missing, rng))
         plane += channel.planes
     return replace(strokes, values=values)
 
 
-def _even(levels: NDArray, group: NDArray, rng: np.random.Generator, *, with_missing: bool) -> NDArray:
-    there = levels >= MISSING_LEVEL if with_missing else np.ones(len(levels), bool)
+def _even(order: NDArray, group: NDArray, there: NDArray, rng: np.random.Generator) -> NDArray:
+    """Levels in the order given, even in each group of those that are there, [N]; groups too small share all ranks."""
     sizes = np.bincount(group[there], minlength=group.max(initial=0) + 1)
-    even = levels.copy()
-    small = there & (sizes[group] < FEWEST)
-    for rows, among in [(small, there), *((there & (group == g), None) for g in np.flatnonzero(sizes >= FEWEST))]:
-        among = rows if among is None else among
-        if not rows.any():
-            continue
-        order = np.lexsort((rng.random(among.sum()), levels[among]))
-        rank = np.empty(len(order))
-        rank[order] = (np.arange(len(order)) + 0.5) / len(order)
-        all_ranks = np.zeros(len(levels))
-        all_ranks[among] = rank
-        even[rows] = 0.2 + 0.8 * all_ranks[rows]
-    return even
+    levels = _ranks(order, there, rng)
+    for number in np.flatnonzero(sizes >= FEWEST):
+        rows = there & (group == number)
+        levels[rows] = _ranks(order, rows, rng)[rows]
+    return levels
+
+
+def _ranks(order: NDArray, rows: NDArray, rng: np.random.Generator) -> NDArray:
+    """Levels from 0.2 to 1 by rank among `rows`, bool [N]; others are not to be used. Ties in any order."""
+    levels, where = np.zeros(len(order)), np.flatnonzero(rows)
+    by_rank = where[np.lexsort((rng.random(len(where)), order[where]))]
+    levels[by_rank] = 0.2 + 0.8 * (np.arange(len(where)) + 0.5) / max(1, len(where))
+    return levels
 
 
 def rake(trips: pd.DataFrame, labels: NDArray, spec: Spec, *, rows: int, seed: int = 0) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ks_2samp, spearmanr
 
-from decode.adjust import rake, spread_ranks
+from decode.adjust import Calibrating, rake, spread_ranks
 from decode.solve import EVIDENCE, Solution
 from decode.trips import decode_attributes
 from rasterize.city import write_city
@@ -54,6 +54,16 @@ def test_squashed_ranks_are_spread_and_values_follow_the_training_trips(images):
         rows = group == number
         if rows.sum() >= 20:
             assert spearmanr(spread.values[rows, 0], squashed.values[rows, 0]).statistic > 0.99
+
+
+def test_drawn_ranks_are_as_even_and_forget_what_was_painted(images):
+    painted = solution_of(images, images.strokes.values)
+    drawn = spread_ranks(painted, images.labels, images.spec, drawn=True)
+    assert abs(spearmanr(drawn.values[:, 0], painted.values[:, 0]).statistic) < 0.1
+    want, found = (decode_attributes(s, images.labels, images.spec) for s in (painted, drawn))
+    assert ks_2samp(found["duration_s"], want["duration_s"]).statistic < 0.03
+    with pytest.raises(InputError, match="--ranks shuffled: give one of painted, spread, drawn"):
+        Calibrating(ranks="shuffled")
 
 
 def test_what_is_missing_stays_missing(images):
