@@ -93,8 +93,7 @@ $(TABLE): $(FAKES)
 	$(PYTHON) -m decode --run $(RUN) $(DECODE)
 
 $(REPORT): $(TABLE)
-	$(PYTHON) -m decode compare $(RUN)/trips.parquet $(TABLE) --run $(RUN) \
-		$$(test ! -e $(RUN)/calibrated.parquet || echo --also calibrated=$(RUN)/calibrated.parquet)
+	$(PYTHON) -m decode compare $(RUN)/trips.parquet $(TABLE) --run $(RUN)
 
 test: $(READY)
 	$(PYTHON) -m pytest
