@@ -34,6 +34,9 @@ class TrainConfig:
     dense_layers: int = _setting(0, "dense layers in G before its first picture; ProGAN has none")
     latent_size: int = _setting(256, "numbers in z")
     label_size: int = _setting(64, "numbers a label becomes for G, where images have labels")
+    label_power: float = _setting(
+        1.0, "training shows a label combination in proportion to its count to this power: 1 as the data, 0 all alike"
+    )
     first_kimg: float = _setting(600.0, "length of the first phase")
     fade_kimg: float = _setting(600.0, "length of each fade-in")
     hold_kimg: float = _setting(600.0, "length of each hold, but for the first and last")
@@ -63,7 +66,7 @@ class TrainConfig:
         positive += ("learning_rate", "penalty_steps_to_32px", "penalty_steps_above", "last_kimg")
         positive += ("picture_kimg", "checkpoint_kimg", "keep_checkpoints")
         at_least_0 = ("first_kimg", "fade_kimg", "hold_kimg", "dense_layers", "gamma_scale")
-        at_least_0 += ("ema_half_life_kimg", "ema_ramp_share")
+        at_least_0 += ("ema_half_life_kimg", "ema_ramp_share", "label_power")
         return [
             (self.loss not in LOSS_NAMES, f"loss '{self.loss}' is unknown; losses: {', '.join(LOSS_NAMES)}"),
             (

@@ -34,7 +34,7 @@ from pgan.ranks import Ranks, joined_ranks
 from pgan.reals import Reals
 from pgan.record import describe_run, identity_of, refuse_other_run
 from pgan.rehearsal import rehearse
-from pgan.schedule import Growth, Schedule, batch_indices
+from pgan.schedule import Growth, LabelLaw, Schedule, batch_indices
 from pgan.sealed import writing_explained
 from pgan.state import TrainState
 from pgan.step import train_step
@@ -62,6 +62,7 @@ class Run:
     ranks: Ranks
     part: np.ndarray | slice  # rows of a batch that are this rank's
     reals: Reals
+    law: LabelLaw | None
     grid_latents: Tensor
     grid_labels: Tensor | None
 
@@ -249,9 +250,9 @@ def _crossed(nimg: int, batch: int, every: float) -> bool:
 
 def load_batch(run: Run, state: TrainState, growth: Growth) -> tuple[Tensor, Tensor | None]:
     """This rank's part of the batch to show next: standardised reals [n, C, h, w], faded; labels [n, F]."""
-    batch = run.config.batch
+    batch, seed = run.config.batch, run.config.seed
     which, following = (
-        batch_indices(nimg, batch=batch, count=len(run.images), seed=run.config.seed)[run.part]
+        batch_indices(nimg, batch=batch, count=len(run.images), seed=seed, law=run.law)[run.part]
         for nimg in (state.nimg, state.nimg + batch)
     )
     levels, labels = run.reals.batch(which, following=following)
@@ -284,6 +285,7 @@ def _make_run(model: Path, config: TrainConfig, *, images: ImageSet, state: Trai
         ranks=state.ranks,
         part=slice(None) if state.part is None else state.part.cpu().numpy(),
         reals=Reals(images, state.device),
+        law=LabelLaw.of(images.labels, power=config.label_power, seed=config.seed),
         grid_latents=latents.to(state.device),
         grid_labels=_labels(images, which, device=state.device),
     )

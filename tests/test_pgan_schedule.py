@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgan.config import PRESETS, TrainConfig, base_shape, resolve_config
-from pgan.schedule import Schedule, batch_indices, ema_decay_at, gamma_of, learning_rate_at, penalty_interval
+from pgan.schedule import (
+    LabelLaw,
+    Schedule,
+    batch_indices,
+    ema_decay_at,
+    gamma_of,
+    learning_rate_at,
+    penalty_interval,
+)
 from rasterize.errors import InputError
 
 KIMG = st.floats(0, 5).map(lambda kimg: round(kimg, 3))
@@ -112,6 +120,7 @@ def test_the_data_order_depends_on_seed_and_epoch_alone():
         ({"batch": 6, "pack": 4}, "multiple of pack"),
         ({"start_resolution": 6}, "power of two"),
         ({"learning_rate": 0.0, "last_kimg": -1.0}, "learning_rate must be above 0; last_kimg must be above 0"),
+        ({"label_power": -0.5}, "label_power must not be below 0"),
         ({"fade_kimg": float("nan")}, "fade_kimg must not be below 0"),
     ],
 )
@@ -139,3 +148,51 @@ def test_rates_that_are_not_given_follow_the_batch():
     assert (given.learning_rate, given.adam_beta2) == (0.005, config.adam_beta2)
     with pytest.raises(InputError, match="batch must be above 0"):
         resolve_config("tiny", {"batch": 0})
+
+
+LABELS = np.repeat([[0, 0], [0, 1], [1, 0], [1, 2]], [700, 240, 50, 10], axis=0)[
+    np.random.default_rng(5).permutation(1000)
+]
+
+
+def shown_by(power, *, epochs, seed=1, batch=40):
+    """The images shown in each of some epochs, [epochs, 1000]."""
+    law = LabelLaw.of(LABELS, power=power, seed=seed)
+    starts = range(0, 1000 * epochs, batch)
+    return np.concatenate(
+        [batch_indices(nimg, batch=batch, count=1000, seed=seed, law=law) for nimg in starts]
+    ).reshape(epochs, 1000)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 2.0, 400.0])
+def test_labels_are_shown_in_proportion_to_a_power_of_their_counts(power):
+    rows, combination, counts = np.unique(LABELS, axis=0, return_inverse=True, return_counts=True)
+    shares = (counts / counts.max()) ** power
+    quotas = 1000 * shares / shares.sum()
+    shown = shown_by(power, epochs=60)
+    for epoch in shown:
+        assert np.abs(np.bincount(combination[epoch], minlength=len(rows)) - quotas).max() < 1
+    # images of a combination alike: in an epoch within one of their quota, over many as often as one another
+    times = np.array([np.bincount(epoch, minlength=1000) for epoch in shown])
+    quota = (quotas / counts)[combination]
+    assert np.abs(times - quota).max() < 1
+    deviation = np.sqrt(60 * (quota % 1) * (1 - quota % 1))
+    assert (np.abs(times.sum(0) - 60 * quota) <= 4.5 * deviation + 1e-6).all()
+
+
+def test_label_power_1_is_the_data_order_that_was():
+    assert LabelLaw.of(LABELS, power=1.0, seed=1) is None
+    assert LabelLaw.of(np.zeros((9, 0)), power=0.0, seed=1) is None  # no labels, no law
+    # first images of two epochs as of before there was a law
+    assert batch_indices(0, batch=6, count=50, seed=1).tolist() == [15, 25, 37, 23, 30, 6]
+    assert batch_indices(47, batch=6, count=50, seed=1).tolist() == [18, 13, 38, 35, 30, 18]
+
+
+def test_a_labelled_order_is_a_function_of_the_images_shown():
+    whole = shown_by(0.3, epochs=3, batch=1000).ravel()
+    assert whole.tolist() == shown_by(0.3, epochs=3, batch=40).ravel().tolist()
+    law = LabelLaw.of(LABELS, power=0.3, seed=1)  # made anew, as by a resumed run
+    across = batch_indices(960, batch=64, count=1000, seed=1, law=law)
+    assert across.tolist() == whole[960:1024].tolist()
+    assert whole.tolist() != shown_by(0.3, epochs=3, seed=2).ravel().tolist()
+    assert across[36:46].tolist() == [991, 254, 321, 630, 852, 955, 922, 797, 833, 403]  # whatever process draws it
