@@ -28,6 +28,14 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 # small networks gain nothing from a second thread, and lose half their speed to it on a busy machine; a run is
 # repeated bit for bit only with the same number, so it must not depend on how busy the machine happens to be
 ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads; more than 1 help wide networks on idle cores")]
+LabelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FACTOR=VALUE[,FACTOR=VALUE][:COUNT]",
+        help="exactly COUNT images with these labels, or all images; may be given several times; "
+        "what it leaves open is drawn as in the training images",
+    ),
+]
 
 
 def with_setting_flags(command: Callable[..., None]) -> Callable[..., None]:
@@ -81,6 +89,7 @@ def sample(
     *,
     run: RunOption,
     images: Annotated[int | None, typer.Option(help="how many; as many as were trained on by default")] = None,
+    label: LabelOption = None,
     seed: Annotated[int, typer.Option(help="seed of latents and labels")] = 0,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
@@ -90,7 +99,7 @@ def sample(
     from pgan.sample import sample
     from pgan.train import choose_device
 
-    count = sample(run, count=images, seed=seed, device=choose_device(device))
+    count = sample(run, count=images, labels=label or (), seed=seed, device=choose_device(device))
     print(f"{run / 'fakes'}: {count} images")
 
 
