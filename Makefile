@@ -96,7 +96,7 @@ $(REPORT): $(TABLE)
 	$(PYTHON) -m decode compare $(RUN)/trips.parquet $(TABLE) --run $(RUN)
 
 test: $(READY)
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n logical --dist loadfile
 
 lint: $(READY)
 	$(PYTHON) -m ruff check

@@ -12,10 +12,10 @@ from rasterize.draw import halve, trace, trace_path
 MAX_CANDIDATES = 4000  # per image; the best supported ones if there are more
 PIECES = 400_000  # room for their strokes
 BLOB_THRESHOLD = 0.3  # trips: a place whose blob holds less is no end
+BLOB_SUSPECTED = 0.15  # trips: a place with less in its pixels is not looked at
 SHARE_OF_STRONGEST = 0.3  # with one trip per image: a place whose blob is fainter than this share is no end
-READABLE = 0.3  # trips: with one trip per image, a plane whose strongest blob holds less has lost it
 SUPPORT = 0.45
-SUPPORT_ALONE = 0.75
+SUPPORT_ALONE, SUPPORT_OF_ONLY = 0.75, 0.3
 STRIDE, SLACK = 8, 0.25  # of a first look at a stroke, and how much less of it may seem to be painted there
 EVIDENCE = 0.4  # of a full line: level around a place without a blob that makes it an end
 
@@ -52,8 +52,11 @@ def make_room(scene: Scene) -> Candidates:
 
 
 @compiled()
-def blob_amplitudes(plane, atlas):
-    """Trips per place that explain one plane of blobs: NNLS by coordinate descent, float32 [P]."""
+def blob_amplitudes(plane, atlas, least):
+    """Trips per place that explain one plane of blobs: NNLS by coordinate descent, float32 [P].
+
+    Places where less than `least` trips seem to be painted have none.
+    """
     places, taps = atlas.blobs.shape
     residual = plane.copy()
     amplitude, norm = np.zeros(places, np.float32), np.zeros(places, np.float32)
@@ -63,7 +66,7 @@ def blob_amplitudes(plane, atlas):
         for i in range(taps):
             matched += atlas.blobs[p, i] * plane[atlas.blobs_at[p, i]]
             norm[p] += atlas.blobs[p, i] ** 2
-        if matched > 0.5 * BLOB_THRESHOLD * norm[p]:
+        if matched > least * norm[p]:
             active[count] = p
             count += 1
     for _ in range(100):
@@ -110,7 +113,7 @@ def find_ends(load, half, field, scene, trips_per_image, with_faint):
         strongest = max(strongest, load[p])
     least = np.float32(BLOB_THRESHOLD)
     if trips_per_image == 1:  # however faintly the generator painted it
-        least = np.float32(max(0.5 * BLOB_THRESHOLD, SHARE_OF_STRONGEST * strongest))
+        least = np.float32(max(scene.faintest, SHARE_OF_STRONGEST * strongest))
     for p in range(places):
         if scene.grey or load[p] > least:
             found[count] = p

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import convolve1d
 from scipy.special import ndtr, ndtri
 
-from decode.candidates import BLOB_THRESHOLD, blob_amplitudes
+from decode.candidates import BLOB_SUSPECTED, BLOB_THRESHOLD, blob_amplitudes
 from decode.degradation import Degradation
 from decode.routes import Routes
 from decode.scene import Scene, make_scene
@@ -25,7 +25,7 @@ EMPTY = 0.01  # of a stroke: where the drawing holds less there is only backgrou
 LEAST_NOISE = 0.005  # of a stroke: below, the tails of blobs pass for noise
 EMPTY_SHARE = 0.75  # of pixels at exactly zero: they are empty, and nothing is known of noise
 NOISE_FLOOR = 4.0  # standard deviations above which a blob is none of noise
-NEAR, SHARE_OF_SINGLE = 0.25, 0.15  # of blobs: so many this near to a strength are a cluster
+NEAR, SHARE_OF_SINGLE = 0.25, 0.2  # of blobs: so many this near to a strength are a cluster
 EMPTY_PIXELS = 1000  # that tell of a background
 ZEROS = 0.02, 0.98  # share of empty pixels at exactly zero between which levels below were cut off, not just empty
 
@@ -123,12 +123,14 @@ def _single_strength(levels: NDArray, plane: int, spec: Spec, guess: Degradation
     if not len(strong):
         return 0.0, 0.0
     top = float(np.quantile(strong, 0.9))
-    strengths = top * np.concatenate([blob_amplitudes(one / np.float32(top), scene.atlas) for one in flat])
+    strengths = top * np.stack([_loads(one / np.float32(top), scene) for one in flat])
+    if spec.trips_per_image == 1:  # beside the one there are only its faint doubles
+        strengths = strengths.max(axis=1)
     strong = strengths[strengths > max(floor, 0.25 * top)]
     if not len(strong):
         return 0.0, 0.0
     middle = float(np.median(strong))
-    for trips in (3, 2):  # where most blobs are of several
+    for trips in (3, 2) if spec.trips_per_image > 1 else ():  # where most blobs are of several
         if np.mean(np.abs(strong * trips / middle - 1) < NEAR) > SHARE_OF_SINGLE:
             middle /= trips
             break
@@ -136,6 +138,11 @@ def _single_strength(levels: NDArray, plane: int, spec: Spec, guess: Degradation
         middle = float(np.median(strong[(strong > 0.5 * middle) & (strong < 1.5 * middle)]))
     single = strong[(strong > 0.5 * middle) & (strong < 1.5 * middle)]
     return middle, float(np.sqrt(max(single.var() - noise**2, 0)) / middle)
+
+
+def _loads(plane: NDArray, scene: Scene) -> NDArray:
+    """Trips per place that the blobs of a plane tell, float32 [P]."""
+    return blob_amplitudes(plane, scene.atlas, np.float32(BLOB_SUSPECTED))
 
 
 def _padded(planes: NDArray, scene: Scene) -> NDArray:
@@ -282,6 +289,6 @@ def _lost_share(levels: NDArray, found: Solution, spec: Spec, guess: Degradation
     missing, clean = [], _without_background(levels, guess)
     for side in (0, 1):
         plane = clean[:, 2 + side] / guess.gains[2 + side]
-        load = np.stack([blob_amplitudes(one, scene.atlas) for one in _padded(plane, scene)])
+        load = np.stack([_loads(one, scene) for one in _padded(plane, scene)])
         missing.append(load[found.image, found.ends[:, side]] < BLOB_THRESHOLD)
     return float(np.mean(missing))

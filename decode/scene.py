@@ -13,6 +13,9 @@ from rasterize.spec import Spec
 SOFT_PX = 0.7  # strokes that are not clean are compared through this much more blur: it forgives ends that are off
 SHORT = np.float32(0.5)  # pixels: pieces of a blurred stroke that are merged with a neighbour
 
+SURE = 4.0  # standard deviations above which a blob is none of noise
+FAINTEST = 0.03, 0.15  # trips, between which that may be
+
 
 class Scene(NamedTuple):
     """Places and routes as they look after the generator's blur, in a frame padded so that no blur is cut off.
@@ -23,7 +26,8 @@ class Scene(NamedTuple):
     pad : pixels of padding on each side. peak : height of a line after `twice`; 0 without blur.
     norms : float32 [P²], squared norm of each stroke after the blur, where the atlas has a table; else [0].
     route_keys : int64 [R], origin · P + destination, ascending. route_offsets, route_points : int64 [R + 1],
-    float32 [M, 2]. grey : one plane, no direction. bent : strokes follow waypoints, so straight ones say nothing.
+    float32 [M, 2]. faintest : float32, trips; with one trip per image a blob as faint may be noise. grey : one plane,
+    no direction. bent : strokes follow waypoints, so straight ones say nothing.
     """
 
     atlas: Atlas
@@ -38,12 +42,18 @@ class Scene(NamedTuple):
     route_keys: NDArray
     route_offsets: NDArray
     route_points: NDArray
+    faintest: np.float32
     grey: bool
     bent: bool
 
 
-def make_scene(spec: Spec, *, blur_px: float = 0.0, soft_px: float = 0.0, routes: Routes | None = None) -> Scene:
-    """The scene of a spec whose images are blurred by a Gaussian of `blur_px`; `soft_px` more is put on strokes."""
+def make_scene(
+    spec: Spec, *, blur_px: float = 0.0, soft_px: float = 0.0, noise: float = 0.0, routes: Routes | None = None
+) -> Scene:
+    """The scene of a spec whose images are blurred by a Gaussian of `blur_px`; `soft_px` more is put on strokes.
+
+    noise : standard deviation of a pixel, in units of a stroke.
+    """
     drawing, frame = spec.drawing, spec.frame
     stroke_px = float(np.hypot(drawing.stroke_sigma_px, np.hypot(blur_px, soft_px)))
     blob_px = float(np.hypot(drawing.blob_sigma_px, blur_px))
@@ -75,6 +85,7 @@ def make_scene(spec: Spec, *, blur_px: float = 0.0, soft_px: float = 0.0, routes
         route_keys=routes.keys(len(spec.places)),
         route_offsets=routes.offsets,
         route_points=routes.points + np.float32(pad),
+        faintest=np.float32(np.clip(SURE * noise / np.linalg.norm(atlas.blobs, axis=1).max(), *FAINTEST)),
         grey=drawing.mode == "grey",
         bent=spec.bent,
     )

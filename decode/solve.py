@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decode.candidates import (
+    BLOB_SUSPECTED,
     MAX_CANDIDATES,
     SUPPORT,
     SUPPORT_ALONE,
+    SUPPORT_OF_ONLY,
     Candidates,
     blob_amplitudes,
     find_candidates,
@@ -104,7 +106,11 @@ class Decoder:
         self.threads = threads or os.cpu_count()
         is_clean = degradation.total_blur_px < 0.1 and degradation.noise < 0.01
         self.scene = make_scene(
-            spec, blur_px=degradation.total_blur_px, soft_px=0.0 if is_clean else SOFT_PX, routes=routes
+            spec,
+            blur_px=degradation.total_blur_px,
+            soft_px=0.0 if is_clean else SOFT_PX,
+            noise=degradation.noise,
+            routes=routes,
         )
         planes = spec.shape[0]
         self.drawn = len(spec.drawing.planes)
@@ -271,12 +277,15 @@ def _decode_image(scene, trips_per_image, limit, usual, with_lost, energy, work)
             field[2 * i + half] = work.scratch[0, i]
     load = np.zeros((2, len(atlas.place_xy)), np.float32)
     if not scene.grey:
-        load[0], load[1] = blob_amplitudes(planes[2], atlas), blob_amplitudes(planes[3], atlas)
-    both = 0.0 if trips_per_image == 1 and not scene.grey else SUPPORT
+        least = scene.faintest if trips_per_image == 1 else np.float32(BLOB_SUSPECTED)
+        load[0], load[1] = blob_amplitudes(planes[2], atlas, least), blob_amplitudes(planes[3], atlas, least)
+    both, alone = SUPPORT, SUPPORT_ALONE
+    if trips_per_image == 1:  # there is one, so the best will be it, however faint
+        both, alone = SUPPORT if scene.grey else 0.0, SUPPORT_OF_ONLY
     while True:
         origins = find_ends(load[0], 0, field, scene, trips_per_image, with_lost)
         destinations = find_ends(load[1], 1, field, scene, trips_per_image, with_lost)
-        count = find_candidates(origins, destinations, field, scene, room, both, SUPPORT_ALONE)
+        count = find_candidates(origins, destinations, field, scene, room, both, alone)
         gram = make_gram(count, origins[0], destinations[0], field, planes[2:], scene, room, work.rows, work.dense)
         counts, slopes, margins, left = _explain(count, gram, trips_per_image, limit, energy)
         if with_lost or scene.grey or scene.bent or left <= (ENERGY_LEFT + 2 * usual) * energy:

@@ -62,6 +62,13 @@ def test_clean_images_are_clean_however_full():
     assert found.noise < 0.001 and np.allclose(found.gains, 1, atol=2e-3)
 
 
+def test_faint_doubles_of_single_trips_are_not_taken_for_the_trips():
+    spec, images = images_of(Degradation(), trips_per_image=1, images=200)
+    doubled = 0.6 * images + 0.4 * images[np.random.default_rng(0).permutation(len(images))]
+    mixed = np.where(np.arange(len(images))[:, None, None, None] % 2, images, doubled)
+    assert np.allclose(estimate_degradation(mixed, spec).gains[2:], 1, atol=0.25)
+
+
 @pytest.mark.parametrize("level", [-0.08, -0.14])
 def test_backgrounds_may_be_far_below_zero(level):
     true = replace(MEDIUM, backgrounds=(level,) * 4)

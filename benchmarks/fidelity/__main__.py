@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import typer
 
+from benchmarks.fidelity.codec import fresh_through_codec
 from benchmarks.fidelity.external import EXTERNALS, fit, install, version_in
 from benchmarks.fidelity.rivals import RIVALS
 from benchmarks.fidelity.split import SHARED_DATA, check_same_split, split_trips, to_trips, training_table
@@ -95,6 +96,9 @@ def _our_rows(runs: list[str], real: pd.DataFrame, seed: int) -> dict[str, pd.Da
         rows[f"{name}, raw"] = pd.read_parquet(folder / "synthetic.parquet")
         if (folder / "calibrated.parquet").exists():
             rows[f"{name}, calibrated"] = pd.read_parquet(folder / "calibrated.parquet")
+        if (folder / "images" / "spec.json").exists():
+            fresh = real[real["split"] == "C"]
+            rows[f"{name}, its codec alone on fresh trips"] = fresh_through_codec(folder, fresh, seed)
     return rows
 
 
