@@ -121,7 +121,7 @@ def compare_command(
     if json and (out or run):
         raise InputError("--json writes the figures alone: leave out --out and --run, or --json")
     real, synthetic = _real_and_synthetic(tables, {"train": train, "holdout": holdout, "fresh": fresh})
-    more = {**_calibrated(run, tables[-1]), **dict(_name_and_file(pair) for pair in also or [])}
+    more = {**_calibrated(run, tables[-1]), **dict(name_and_file("--also", pair) for pair in also or [])}
     others = {name: read_trips([path]) for name, path in more.items()}
     options = {"others": others, "seed": seed, "rows_cap": rows}
     if json:
@@ -158,10 +158,11 @@ def _calibrated(run: Path | None, judged: str) -> dict[str, str]:
     return {"calibrated": str(path)} if path and path.exists() and path.resolve() != Path(judged).resolve() else {}
 
 
-def _name_and_file(pair: str) -> tuple[str, str]:
+def name_and_file(option: str, pair: str) -> tuple[str, str]:
+    """NAME=FILE of an option → both; raises `InputError` on anything else."""
     name, equals, path = pair.partition("=")
     if not (name and equals and path):
-        raise InputError(f"--also {pair}: expected NAME=FILE")
+        raise InputError(f"{option} {pair}: expected NAME=FILE")
     return name, path
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from decode.routes import Routes
 from decode.solve import Solution
 from decode.trips import Plan, assemble
-from rasterize.attributes import ConditionalChannel, QuantileChannel
+from rasterize.attributes import MISSING_LEVEL, ConditionalChannel, QuantileChannel, level_of
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
 from rasterize.places import all_stations
@@ -23,7 +23,6 @@ RANKS = ("painted", "spread", "drawn")  # as they are; even, in the order painte
 FEWEST = 20  # trips of a group whose ranks are spread by themselves; smaller ones share those of all
 ROUNDS, CLOSE = 200, 1e-6  # of raking; the largest relative error of a margin that ends it
 HEAVIEST = 20.0  # weight of a trip, in mean weights
-MISSING_LEVEL = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +64,7 @@ def spread_ranks(strokes: Solution, labels: NDArray, spec: Spec, *, drawn: bool 
     known, plane = spec.known_of(strokes.ends, labels[strokes.image]), 0
     for channel in spec.channels:
         if isinstance(channel, QuantileChannel | ConditionalChannel):
-            group = np.zeros(len(values), np.int64)
-            if isinstance(channel, ConditionalChannel):
-                group = channel.find_groups(known, len(values))
+            group = channel.find_groups(known, len(values))
             levels, missing = values[:, plane], channel.missing & (values[:, plane] < MISSING_LEVEL)
             order = rng.random(len(levels)) if drawn else levels
             values[:, plane] = np.where(missing, levels, _even(order, group, ~missing, rng))
@@ -86,10 +83,10 @@ def _even(order: NDArray, group: NDArray, there: NDArray, rng: np.random.Generat
 
 
 def _ranks(order: NDArray, rows: NDArray, rng: np.random.Generator) -> NDArray:
-    """Levels from 0.2 to 1 by rank among `rows`, bool [N]; others are not to be used. Ties in any order."""
+    """Levels by rank among `rows`, bool [N]; others are not to be used. Ties in any order."""
     levels, where = np.zeros(len(order)), np.flatnonzero(rows)
     by_rank = where[np.lexsort((rng.random(len(where)), order[where]))]
-    levels[by_rank] = 0.2 + 0.8 * (np.arange(len(where)) + 0.5) / max(1, len(where))
+    levels[by_rank] = level_of((np.arange(len(where)) + 0.5) / max(1, len(where)))
     return levels
 
 

@@ -13,9 +13,11 @@ from scipy.special import expit
 from decode.degradation import Degradation, draw_degraded
 from decode.routes import Routes
 from decode.solve import Decoder, Solution
+from rasterize.attributes import LOWEST_LEVEL
 from rasterize.imageset import Strokes
 from rasterize.spec import Spec
 
+CONFIDENT = 0.9  # trips above are the ones to trust
 TRIPS = 4000  # painted and decoded; half of them fit the curve, half check it
 FEWEST_WRONG = 10  # that a curve can be fitted to
 BINS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
@@ -67,7 +69,7 @@ def calibrate(
     drawn = ends[rng.integers(0, len(ends), images * per_image)]
     strokes = Strokes.straight(
         drawn,
-        values=rng.uniform(0.2, 1, (len(drawn), spec.shape[0] - len(spec.drawing.planes))),
+        values=rng.uniform(LOWEST_LEVEL, 1, (len(drawn), spec.shape[0] - len(spec.drawing.planes))),
         offsets=np.arange(images + 1) * per_image,
     )
     if routes is not None:

@@ -10,9 +10,11 @@ import numpy as np
 
 from decode.routes import Routes
 from decode.solve import Decoder, Solution
-from decode.trips import BATCH, Plan, solve_range
+from decode.trips import Plan, solve_range
 from rasterize.files import write_atomically
 from rasterize.imageset import ImageSet
+
+BATCH = 2048  # images of a part
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from decode.confidence import calibrate, is_right
+from decode.confidence import CONFIDENT, calibrate, is_right
 from decode.degradation import CLEAN, Degradation, draw_degraded
 from decode.estimate import choose_sample, estimate_degradation
 from decode.routes import Routes, read_routes
@@ -25,7 +25,6 @@ from rasterize.spec import Spec
 from rasterize.stations import PlaceOptions
 
 BATCH = 512  # images drawn and decoded at a time
-CONFIDENT = 0.9
 
 
 def roundtrip_files(

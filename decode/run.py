@@ -11,6 +11,7 @@ import pandas as pd
 from shapely import linestrings
 
 from decode.adjust import Calibrating, calibrate_trips
+from decode.confidence import CONFIDENT
 from decode.parts import find_parts, read_solution, solve_part
 from decode.routes import read_routes
 from decode.solve import join_solutions
@@ -21,7 +22,6 @@ from rasterize.files import write_atomically, write_json
 from rasterize.imageset import ImageSet
 from rasterize.source import write_trips_csv
 
-CONFIDENT = 0.9
 TABLES = ("synthetic", "calibrated")
 OUTPUTS = (*(f"{table}.{kind}" for table in TABLES for kind in ("parquet", "csv")), "strokes.parquet", "decode.json")
 

@@ -12,7 +12,7 @@ from decode.confidence import Calibration, calibrate
 from decode.degradation import Degradation
 from decode.estimate import choose_sample, estimate_degradation
 from decode.routes import Routes
-from decode.solve import STATES, Decoder, Solution, join_solutions
+from decode.solve import STATES, Decoder, Solution
 from rasterize.clean import CleanOptions
 from rasterize.clock import CLOCK_ATTRIBUTES, start_times
 from rasterize.dialects import DIALECTS
@@ -21,7 +21,6 @@ from rasterize.imageset import ImageSet
 from rasterize.places import all_stations, draw_apart
 from rasterize.spec import Spec
 
-BATCH = 2048  # images decoded at a time
 DEFAULT_DURATION_S = (1.0, 3.0)  # without a painted duration: drawn between these multiples of the time at 3 m/s
 WALKING_M_PER_S = 3.0
 
@@ -43,14 +42,6 @@ class Decoded:
     rejected: Mapping[str, int]
     residual: NDArray
     plan: Plan
-
-
-def decode_images(images: ImageSet, *, routes: Routes | None = None, seed: int = 0) -> Decoded:
-    """Decode an image set into valid trips: plan, solve batch by batch, assemble."""
-    plan = make_plan(images, routes=routes, seed=seed)
-    decoder = Decoder(images.spec, degradation=plan.degradation, routes=routes)
-    solutions = [solve_range(images, decoder, begin, begin + BATCH) for begin in range(0, len(images), BATCH)]
-    return assemble(images, join_solutions(solutions), plan, routes=routes, seed=seed)
 
 
 def make_plan(images: ImageSet, *, routes: Routes | None = None, seed: int = 0) -> Plan:

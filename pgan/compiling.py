@@ -9,6 +9,7 @@ from pgan.config import TrainConfig
 from pgan.game import DPass, Game
 from pgan.networks import Discriminator, Generator
 from pgan.schedule import Growth, Schedule
+from pgan.sealed import first_line
 
 # on one CPU core compiling a phase costs one to two minutes, and saves 5 to 15 ms a step (docs/benchmarks/training.md)
 CPU_STEPS_WORTH = 20_000
@@ -139,8 +140,7 @@ class Games:
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, OSError, ImportError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            self.say(f"{growth.phase}: could not be compiled ({reason[:200]}); training goes on uncompiled")
+            self.say(f"{growth.phase}: could not be compiled ({first_line(error)[:200]}); training goes on uncompiled")
             self._failed = True
             torch.compiler.reset()
             return None

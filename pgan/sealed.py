@@ -75,7 +75,7 @@ def read_sealed(path: Path, *, device: torch.device) -> dict[str, Any]:
 
 def first_line(error: Exception) -> str:
     """The first line of a message, or the name of an error without one."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @contextmanager

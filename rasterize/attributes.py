@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from rasterize.clock import CLOCK_ATTRIBUTES, DAYS, HOURS, clock_values
 from rasterize.errors import InputError
-from rasterize.frame import trip_metres
 
 FACTOR_LIMIT = 256  # values of one factor; more would leave most of them almost without images
+LOWEST_LEVEL, MISSING_LEVEL = 0.2, 0.1  # of a value that is there; below which there is none
 QUANTILE_KNOTS = 257
 GROUP_TRIPS, TRIPS_PER_KNOT = 100, 4  # of conditional quantile functions
 DISTANCE_CLASSES, FAR_CLASSES = 12, 4
@@ -23,10 +23,20 @@ GIVEN: Mapping[str, tuple[str, ...]] = {"birth_year": ("user_type", "gender")}
 GIVEN_TO_OTHERS = ("user_type", "far", "distance")
 
 
+def level_of(share: NDArray) -> NDArray:
+    """Where a value stands in its range, 0 to 1 → its level, `LOWEST_LEVEL` to 1."""
+    return LOWEST_LEVEL + (1 - LOWEST_LEVEL) * share
+
+
+def share_of(level: NDArray) -> NDArray:
+    """The inverse of `level_of`, clipped to the range."""
+    return np.clip((level - LOWEST_LEVEL) / (1 - LOWEST_LEVEL), 0, 1)
+
+
 class Channel(Protocol):
     """A trip attribute painted along the stroke: some planes, and the way from values to levels and back.
 
-    `known` is what else a trip tells, see `known_of`; only a conditional channel looks at it.
+    `known` is what else a trip tells, see `Spec.known_of`; only a conditional channel looks at it.
     """
 
     column: str
@@ -77,13 +87,13 @@ class LinearChannel:
         number = values.astype(float).to_numpy()
         low, high = self._scale(np.array([self.low, self.high], float))
         share = (self._scale(np.clip(number, self.low, self.high)) - low) / (high - low)
-        return np.where(np.isnan(number), 0.0, 0.2 + 0.8 * share)[:, None]
+        return np.where(np.isnan(number), 0.0, level_of(share))[:, None]
 
     def decode(self, levels: NDArray, known: pd.DataFrame | None = None) -> pd.Series:
         """Levels → values; below 0.1 is a missing value, if there are any."""
         low, high = self._scale(np.array([self.low, self.high], float))
-        scaled = low + np.clip((levels[:, 0] - 0.2) / 0.8, 0, 1) * (high - low)
-        lost = self.missing & (levels[:, 0] < 0.1)
+        scaled = low + share_of(levels[:, 0]) * (high - low)
+        lost = self.missing & (levels[:, 0] < MISSING_LEVEL)
         return pd.Series(np.where(lost, np.nan, np.exp(scaled) if self.log else scaled))
 
 
@@ -123,15 +133,19 @@ class QuantileChannel:
         tie = np.where(last >= first, first + chance * (last - first), 0.0)
         between = np.interp(number, knots, np.arange(len(knots)))
         rank = np.where(last >= first, tie, between) / (len(knots) - 1)
-        return np.where(np.isnan(number), 0.0, 0.2 + 0.8 * rank)[:, None]
+        return np.where(np.isnan(number), 0.0, level_of(rank))[:, None]
 
     def decode(self, levels: NDArray, known: pd.DataFrame | None = None) -> pd.Series:
         """Levels → values; below 0.1 is a missing value, if there are any."""
         knots = np.asarray(self.values)
-        rank = np.clip((levels[:, 0] - 0.2) / 0.8, 0, 1) * (len(knots) - 1)
+        rank = share_of(levels[:, 0]) * (len(knots) - 1)
         between = np.interp(rank, np.arange(len(knots)), knots)
         number = knots[np.rint(rank).astype(int)] if self.whole else between
-        return pd.Series(np.where(self.missing & (levels[:, 0] < 0.1), np.nan, number))
+        return pd.Series(np.where(self.missing & (levels[:, 0] < MISSING_LEVEL), np.nan, number))
+
+    def find_groups(self, known: pd.DataFrame | None, count: int) -> NDArray:
+        """The group each of `count` trips is ranked in, int64 [N]: there is one."""
+        return np.zeros(count, np.int64)
 
 
 def _knots(number: pd.Series, *, whole: bool, count: int) -> tuple[float, ...]:
@@ -176,9 +190,8 @@ class ConditionalChannel:
             missing=all_trips.missing,
         )
         groups = dict(fitted.groups)
-        for count in range(1, len(fitted.given) + 1):
-            keys = fitted._keys(known, count)
-            for key, number in values.dropna().astype(float).groupby(keys):
+        for trip_key, keys in fitted._keys(known):
+            for key, number in values.dropna().astype(float).groupby(keys[trip_key]):
                 if len(number) >= GROUP_TRIPS:
                     groups[key] = _knots(number, whole=fitted.whole, count=len(number) // TRIPS_PER_KNOT)
         return replace(fitted, groups=tuple(groups.items()))
@@ -201,9 +214,8 @@ class ConditionalChannel:
         """The group each of `count` trips is in, as an index into `groups`, int64 [N]."""
         index = {key: place for place, (key, _) in enumerate(self.groups)}
         group = np.full(count, index[""])
-        for depth in range(1, len(self.given) + 1):  # the more is known the better
-            number, keys = pd.factorize(self._keys(known, depth))
-            found = np.array([index.get(key, -1) for key in keys], np.int64)[number]
+        for trip_key, keys in self._keys(known):  # the more is known the better
+            found = np.array([index.get(key, -1) for key in keys], np.int64)[trip_key]
             group = np.where(found >= 0, found, group)
         return group
 
@@ -218,14 +230,14 @@ class ConditionalChannel:
                 ),
             )
 
-    def _keys(self, known: pd.DataFrame, count: int) -> NDArray:
-        """What the first `count` of `given` are for each trip, as one text, object [N]."""
-        number, texts = np.zeros(len(known), np.int64), [""]
-        for name in self.given[:count]:
+    def _keys(self, known: pd.DataFrame | None) -> Iterator[tuple[NDArray, NDArray]]:
+        """For the first one, two, … of `given`: which key each trip has, int64 [N], and the keys, object [K]."""
+        number, texts = 0, [""]
+        for name in self.given:
             code, values = pd.factorize(self._given(known, name), use_na_sentinel=False)
             number, pairs = pd.factorize(number * len(values) + code)
             texts = [f"{texts[pair // len(values)]}/{values[pair % len(values)]}" for pair in pairs]
-        return np.array(texts, object)[number]
+            yield number, np.array(texts, object)
 
     def _given(self, known: pd.DataFrame, name: str) -> NDArray | pd.Series:
         if name not in DISTANCES:
@@ -376,19 +388,6 @@ def attribute_values(trips: pd.DataFrame, name: str) -> pd.Series:
     return clock_values(trips["started_at"], name) if name in CLOCK_ATTRIBUTES else trips[name]
 
 
-def known_of(ends: NDArray, labels: NDArray, factors: Sequence[Factor], lat: NDArray, lng: NDArray) -> pd.DataFrame:
-    """What images tell of trips besides painted values: `distance_m` between their places, and each factor's value.
-
-    ends : places [N, 2]. labels : [N, F]. lat, lng : of the places, in degrees [P].
-    """
-    degrees = {"lat": lat, "lng": lng}
-    at = {f"{end}_{axis}": degrees[axis][ends[:, k]] for k, end in enumerate(("start", "end")) for axis in degrees}
-    known = pd.DataFrame({"distance_m": trip_metres(pd.DataFrame(at))})
-    for column, factor in enumerate(factors):
-        known[factor.name] = pd.Categorical.from_codes(labels[:, column], factor.values)
-    return known
-
-
 def choose_attributes(
     trips: pd.DataFrame,
     choice: Mapping[str, str] | None = None,
@@ -397,7 +396,7 @@ def choose_attributes(
     """Channels and factors for the attributes a table has, fitted to it.
 
     `choice` overrides `DEFAULT_ATTRIBUTES` name by name: "factor", a channel kind, or "off". `known`, given the
-    factors, tells to which rows channels are fitted, and what is known of these, see `known_of`.
+    factors, tells to which rows channels are fitted, and what is known of these, see `Spec.known_of`.
     """
     choice = choice or {}
     names = {*DEFAULT_ATTRIBUTES, *CLOCK_ATTRIBUTES, *trips.columns}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rasterize.attributes import Channel, Factor, attribute_values, choose_attributes, known_of
+from rasterize.attributes import Channel, Factor, attribute_values, choose_attributes
 from rasterize.clock import CLOCK_ATTRIBUTES, count_dates
 from rasterize.columns import TripFile
 from rasterize.errors import InputError
@@ -149,26 +149,25 @@ def _encode(
     options: RasterOptions,
 ) -> tuple[Spec, Strokes, NDArray]:
     """Training trips → the spec, strokes and labels, column by column."""
-    places = _count_places(train, stations, place_of)
-    lat, lng = (np.array([getattr(place, axis) for place in places], float) for axis in ("lat", "lng"))
-
-    def known(factors: Sequence[Factor]) -> tuple[NDArray, pd.DataFrame]:
-        rows = np.unique(np.linspace(0, len(train) - 1, FITTED_TRIPS).astype(np.int64))
-        ends, labels = _encode_ends(train, stations, place_of, rows), encode_labels(train, factors, rows)
-        return rows, known_of(ends, labels, factors, lat, lng)
-
-    channels, factors = choose_attributes(train, options.attributes, known)
     spec = Spec(
         frame=frame,
         drawing=options.drawing,
-        channels=channels,
-        factors=factors,
-        places=places,
+        channels=(),
+        factors=(),
+        places=_count_places(train, stations, place_of),
         trips_per_image=options.trips_per_image,
         bent="waypoints" in train,
         calendar=count_dates(train["started_at"]),
         source=source,
     )
+
+    def known(factors: Sequence[Factor]) -> tuple[NDArray, pd.DataFrame]:
+        rows = np.unique(np.linspace(0, len(train) - 1, FITTED_TRIPS).astype(np.int64))
+        ends, labels = _encode_ends(train, stations, place_of, rows), encode_labels(train, factors, rows)
+        return rows, replace(spec, factors=factors).known_of(ends, labels)
+
+    channels, factors = choose_attributes(train, options.attributes, known)
+    spec = replace(spec, channels=channels, factors=factors)
     if spec.bent and options.layout != "map":
         raise InputError(f"--layout {options.layout}: trips with waypoints can be drawn on the map alone")
     rng = np.random.default_rng(options.seed)
@@ -249,7 +248,7 @@ def encode_values(
 ) -> NDArray:
     """The level of each painted plane per trip, in the order given, float32 [N, P].
 
-    `known` tells what else is known of some of the trips, see `attributes.known_of`.
+    `known` tells what else is known of some of the trips, see `Spec.known_of`.
     """
     levels = np.empty((len(trips), sum(channel.planes for channel in channels)), np.float32)
     first = 0

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rasterize.attributes import Channel, Factor, channel_from_json, channel_to_json, known_of
+from rasterize.attributes import Channel, Factor, channel_from_json, channel_to_json
 from rasterize.errors import InputError
-from rasterize.frame import Frame
+from rasterize.frame import Frame, trip_metres
 from rasterize.lattice import lattice_xy
 
 SPEC_VERSION = 2
@@ -111,9 +111,16 @@ class Spec:
         return (*self.drawing.planes, *painted)
 
     def known_of(self, ends: NDArray, labels: NDArray) -> pd.DataFrame:
-        """What else than painted values is known of trips between places [S, 2] with labels [S, F], S rows."""
-        lat, lng = (np.array([getattr(place, axis) for place in self.places], float) for axis in ("lat", "lng"))
-        return known_of(ends, labels, self.factors, lat, lng)
+        """What images tell of trips besides painted values: `distance_m` between their places, and each factor's value.
+
+        ends : places [S, 2]. labels : [S, F].
+        """
+        degrees = {axis: np.array([getattr(place, axis) for place in self.places], float) for axis in ("lat", "lng")}
+        at = {f"{end}_{axis}": degrees[axis][ends[:, k]] for k, end in enumerate(("start", "end")) for axis in degrees}
+        known = pd.DataFrame({"distance_m": trip_metres(pd.DataFrame(at))})
+        for column, factor in enumerate(self.factors):
+            known[factor.name] = pd.Categorical.from_codes(labels[:, column], factor.values)
+        return known
 
     @cached_property
     def place_xy(self) -> NDArray:

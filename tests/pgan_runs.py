@@ -107,3 +107,16 @@ def nursery() -> multiprocessing.context.ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pgan_runs", "pgan.train", "torch.utils.tensorboard"])
     return context
+
+
+class StopAfter:
+    """A request to stop after so many steps, counted anew each time one is made."""
+
+    def __init__(self, most: int) -> None:
+        self.steps, self.most = 0, most
+
+    @property
+    def asked(self) -> bool:
+        """Whether to stop before the next step."""
+        self.steps += 1
+        return self.steps > self.most

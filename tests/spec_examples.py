@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from decode.solve import Decoder
+from decode.trips import assemble, make_plan, solve_range
 from rasterize.frame import Frame
 from rasterize.imageset import Strokes
 from rasterize.spec import Drawing, Place, Spec, Station
@@ -66,3 +68,10 @@ def make_trips(count, rng):
             "birth_year": pd.array(rng.choice([1969, *range(1950, 2002)], count), dtype="Int16"),
         }
     )
+
+
+def decode_images(images, *, routes=None, seed=0):
+    """Decode an image set in one go: plan, solve, assemble."""
+    plan = make_plan(images, routes=routes, seed=seed)
+    decoder = Decoder(images.spec, degradation=plan.degradation, routes=routes)
+    return assemble(images, solve_range(images, decoder, 0, len(images)), plan, routes=routes, seed=seed)

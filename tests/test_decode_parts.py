@@ -13,7 +13,7 @@ from spec_examples import make_spec, random_strokes, scattered
 
 from decode import parts, run
 from decode.degradation import MILD, draw_degraded
-from decode.trips import BATCH
+from decode.parts import BATCH
 from rasterize.attributes import LinearChannel
 from rasterize.files import sha256
 from rasterize.imageset import write_image_set

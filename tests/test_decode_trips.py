@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from spec_examples import make_spec, make_trips, scattered
+from spec_examples import decode_images, make_spec, make_trips, scattered
 
-from decode.trips import decode_images, keep_valid, orient
+from decode.trips import keep_valid, orient
 from rasterize.attributes import choose_attributes
 from rasterize.frame import trip_metres
 from rasterize.imageset import ImageSet, Strokes, draw_images, write_image_set

@@ -1,11 +1,12 @@
 """The sampling law over labels in training: a run under it resumes bit for bit, and shows what the law says."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from pgan_runs import CPU, SMALL, assert_same_weights, make_run, weights
+from pgan_runs import CPU, SMALL, StopAfter, assert_same_weights, make_run, weights
 
 import pgan.train
 from pgan.checkpoint import load_snapshot
@@ -49,16 +50,7 @@ def test_a_run_under_the_law_resumes_bit_for_bit_and_samples_by_counts(tmp_path,
     assert train(plain, replace(SHORT, label_power=1.0), device=CPU)
     assert any(not torch.equal(w, weights(plain)[name]) for name, w in weights(whole).items())
 
-    class StopAfter:
-        def __init__(self):
-            self.steps = 0
-
-        @property
-        def asked(self):
-            self.steps += 1
-            return self.steps > 11
-
-    monkeypatch.setattr(pgan.train, "StopRequest", StopAfter)
+    monkeypatch.setattr(pgan.train, "StopRequest", partial(StopAfter, 11))
     assert [train(stopped, SHORT, device=CPU) for _ in range(3)] == [False, False, True]
     assert_same_weights(whole, stopped)
     snapshot = load_snapshot(whole / "model")

@@ -5,11 +5,24 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from pgan_runs import CPU, FACTORS, ROOT, SMALL, assert_same_weights, bars, command, make_run, stats, wait_for
+from pgan_runs import (
+    CPU,
+    FACTORS,
+    ROOT,
+    SMALL,
+    StopAfter,
+    assert_same_weights,
+    bars,
+    command,
+    make_run,
+    stats,
+    wait_for,
+)
 
 import pgan.train
 from pgan.checkpoint import list_checkpoints, load_newest, load_snapshot
@@ -52,18 +65,7 @@ def test_any_stop_and_resume_is_bit_for_bit(tmp_path, monkeypatch, loss):
     config = replace(SMALL, loss=loss, fade_kimg=0.04, last_kimg=0.1)
     assert train(whole, config, device=CPU)
 
-    class StopAfter:
-        """Asks to stop after some steps, each time it is made."""
-
-        def __init__(self):
-            self.steps = 0
-
-        @property
-        def asked(self):
-            self.steps += 1
-            return self.steps > 23
-
-    monkeypatch.setattr(pgan.train, "StopRequest", StopAfter)
+    monkeypatch.setattr(pgan.train, "StopRequest", partial(StopAfter, 23))
     outcomes = [train(stopped, config, device=CPU)]
     while not outcomes[-1]:
         outcomes.append(train(stopped, config, device=CPU))

@@ -12,6 +12,7 @@ from benchmarks.fidelity.external import EXTERNALS, fit, install, version_in
 from benchmarks.fidelity.rivals import RIVALS
 from benchmarks.fidelity.split import SHARED_DATA, check_same_split, split_trips, to_trips, training_table
 from benchmarks.measure import print_heading
+from decode.__main__ import name_and_file
 from decode.compare import judge
 from rasterize.errors import InputError, exit_on_input_error
 from rasterize.files import write_json
@@ -105,13 +106,7 @@ def _our_rows(runs: list[str], real: pd.DataFrame, seed: int) -> dict[str, pd.Da
 def _file_rows(pairs: list[str]) -> dict[str, pd.DataFrame]:
     from rasterize.read import read_trips
 
-    rows = {}
-    for pair in pairs:
-        name, equals, path = pair.partition("=")
-        if not (name and equals and path):
-            raise InputError(f"--row {pair}: expected NAME=FILE")
-        rows[name] = read_trips([path])
-    return rows
+    return {name: read_trips([path]) for name, path in (name_and_file("--row", pair) for pair in pairs)}
 
 
 def _judge_rows(real: pd.DataFrame, rows: dict[str, pd.DataFrame], seed: int) -> dict[str, Any]:

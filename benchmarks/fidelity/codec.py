@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rasterize.attributes import LOWEST_LEVEL
 from rasterize.imageset import ImageSet
 from rasterize.raster import encode_labels
 
@@ -24,7 +25,8 @@ def fresh_through_codec(run: Path, fresh: pd.DataFrame, seed: int) -> pd.DataFra
     ends = np.stack([trips[f"{end}_station_id"].map(place_of) for end in ("start", "end")], axis=1)
     known = spec.known_of(ends, encode_labels(trips, spec.factors))
     for channel in spec.channels:
-        trips[channel.column] = channel.decode(rng.uniform(0.2, 1, (len(trips), channel.planes)), known).round()
+        levels = rng.uniform(LOWEST_LEVEL, 1, (len(trips), channel.planes))
+        trips[channel.column] = channel.decode(levels, known).round()
     trips["birth_year"] = trips["birth_year"].astype("Int16")
     trips["ended_at"] = trips["started_at"] + pd.to_timedelta(trips["duration_s"], unit="s").astype("timedelta64[us]")
     return trips
