@@ -8,19 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rasterize.alike import Tree
 from rasterize.clock import CLOCK_ATTRIBUTES, DAYS, HOURS, clock_values
 from rasterize.errors import InputError
 
 FACTOR_LIMIT = 256  # values of one factor; more would leave most of them almost without images
 LOWEST_LEVEL, MISSING_LEVEL = 0.2, 0.1  # of a value that is there; below which there is none
 QUANTILE_KNOTS = 257
-GROUP_TRIPS, TRIPS_PER_KNOT = 100, 4  # of conditional quantile functions
-DISTANCE_CLASSES, FAR_CLASSES = 12, 4
-DISTANCES = ("distance", "far")
-ROUND_TRIP_M = 1.0
-#: What makes trips alike when an attribute is painted as a conditional rank, the most telling first.
-GIVEN: Mapping[str, tuple[str, ...]] = {"birth_year": ("user_type", "gender")}
-GIVEN_TO_OTHERS = ("user_type", "far", "distance")
+LEAF_KNOTS, TRIPS_PER_KNOT = 65, 4  # of conditional quantile functions: most knots, fewest trips for each
 
 
 def level_of(share: NDArray) -> NDArray:
@@ -158,43 +153,34 @@ def _knots(number: pd.Series, *, whole: bool, count: int) -> tuple[float, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionalChannel:
-    """A number painted as its rank among trips like it: of the same labels, and about as far.
+    """A number painted as its rank among trips like it: see `rasterize.alike`.
 
-    A generator then need not learn how long a trip of 2 km takes, or how old customers say they are, only that ranks
-    are spread evenly. `given` names what makes trips alike, the most telling first: factors, `distance` (twelve
-    classes and round trips) and `far` (four of them). `groups` are quantile functions by the values of the first ones
-    of `given`, for as many as at least `GROUP_TRIPS` trips share; the empty key is all trips. No knot rests on fewer
-    than `TRIPS_PER_KNOT` of them. `edges` bound the classes of distance, in metres.
+    A generator then need not learn how long a trip of 2 km takes, or how old those are who ride to the station at
+    eight, only that ranks are spread evenly. `groups` are the quantile functions of the tree's leaves. No knot rests on
+    fewer than `TRIPS_PER_KNOT` training trips.
     """
 
     column: str
-    given: tuple[str, ...] = ()
-    edges: tuple[float, ...] = ()
-    groups: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    tree: Tree = Tree()
+    groups: tuple[tuple[float, ...], ...] = ()
     whole: bool = False
     missing: bool = True
     kind: str = "conditional"
     planes: int = 1
 
     def fit(self, values: pd.Series, known: pd.DataFrame | None = None) -> Self:
-        """Read the quantile functions from data, and note whether values are missing."""
+        """Find trips alike and read their quantile functions from data, and note whether values are missing."""
         all_trips = QuantileChannel(column=self.column).fit(values)
-        wanted = self.given or GIVEN.get(self.column, GIVEN_TO_OTHERS)
-        there = set() if known is None else {*known.columns, *(DISTANCES if "distance_m" in known else ())}
-        fitted = replace(
-            self,
-            given=tuple(name for name in wanted if name in there),
-            edges=_distance_edges(known) if known is not None and "distance_m" in known else (),
-            groups=(("", all_trips.values),),
-            whole=all_trips.whole,
-            missing=all_trips.missing,
-        )
-        groups = dict(fitted.groups)
-        for trip_key, keys in fitted._keys(known):
-            for key, number in values.dropna().astype(float).groupby(keys[trip_key]):
-                if len(number) >= GROUP_TRIPS:
-                    groups[key] = _knots(number, whole=fitted.whole, count=len(number) // TRIPS_PER_KNOT)
-        return replace(fitted, groups=tuple(groups.items()))
+        there = values.notna().to_numpy()
+        number, tree = values[there].astype(float), Tree()
+        if known is not None and len(number):
+            scale = np.log if (number > 0).all() and not all_trips.whole else np.asarray  # as durations are spread
+            tree = Tree.fit(scale(number.to_numpy()), known[there])
+        groups = (all_trips.values,)
+        if tree.leaves > 1:
+            parts = number.groupby(tree.leaf_of(known[there]))
+            groups = tuple(_knots(part, whole=all_trips.whole, count=_knots_of(len(part))) for _, part in parts)
+        return replace(self, tree=tree, groups=groups, whole=all_trips.whole, missing=all_trips.missing)
 
     def encode(self, values: pd.Series, rng: np.random.Generator, known: pd.DataFrame | None = None) -> NDArray:
         """Values → levels in {0} ∪ [0.2, 1], [N, 1]; `rng` spreads ties over the steps they fill."""
@@ -211,47 +197,23 @@ class ConditionalChannel:
         return pd.Series(values)
 
     def find_groups(self, known: pd.DataFrame | None, count: int) -> NDArray:
-        """The group each of `count` trips is in, as an index into `groups`, int64 [N]."""
-        index = {key: place for place, (key, _) in enumerate(self.groups)}
-        group = np.full(count, index[""])
-        for trip_key, keys in self._keys(known):  # the more is known the better
-            found = np.array([index.get(key, -1) for key in keys], np.int64)[trip_key]
-            group = np.where(found >= 0, found, group)
-        return group
+        """The group each of `count` trips is ranked in, as an index into `groups`, int64 [N]."""
+        assert known is not None or self.tree.leaves == 1, "what is known when fitting is known ever after"
+        return np.zeros(count, np.int64) if known is None else self.tree.leaf_of(known)
 
     def _parts(self, count: int, known: pd.DataFrame | None) -> Iterator[tuple[NDArray, QuantileChannel]]:
         """The trips of each group, and its channel."""
         group = self.find_groups(known, count)
         for place in np.unique(group):
-            yield (
-                np.flatnonzero(group == place),
-                QuantileChannel(
-                    column=self.column, values=self.groups[place][1], whole=self.whole, missing=self.missing
-                ),
+            knots = QuantileChannel(
+                column=self.column, values=self.groups[place], whole=self.whole, missing=self.missing
             )
-
-    def _keys(self, known: pd.DataFrame | None) -> Iterator[tuple[NDArray, NDArray]]:
-        """For the first one, two, … of `given`: which key each trip has, int64 [N], and the keys, object [K]."""
-        number, texts = 0, [""]
-        for name in self.given:
-            code, values = pd.factorize(self._given(known, name), use_na_sentinel=False)
-            number, pairs = pd.factorize(number * len(values) + code)
-            texts = [f"{texts[pair // len(values)]}/{values[pair % len(values)]}" for pair in pairs]
-            yield number, np.array(texts, object)
-
-    def _given(self, known: pd.DataFrame, name: str) -> NDArray | pd.Series:
-        if name not in DISTANCES:
-            return known[name]
-        classes = np.searchsorted(self.edges, known["distance_m"].to_numpy(), "right")
-        return classes if name == "distance" else -(-classes // (DISTANCE_CLASSES // FAR_CLASSES))
+            yield np.flatnonzero(group == place), knots
 
 
-def _distance_edges(known: pd.DataFrame) -> tuple[float, ...]:
-    """Edges of the classes of distance: round trips, then as many trips in each."""
-    distance = known["distance_m"].to_numpy()
-    apart = distance[distance > ROUND_TRIP_M]
-    inner = np.quantile(apart, np.arange(1, DISTANCE_CLASSES) / DISTANCE_CLASSES) if len(apart) else ()
-    return (ROUND_TRIP_M, *(float(f"{edge:.6g}") for edge in inner))
+def _knots_of(trips: int) -> int:
+    """Knots of the quantile function of so many trips alike."""
+    return min(LEAF_KNOTS, trips // TRIPS_PER_KNOT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,7 +325,8 @@ def channel_from_json(value: Mapping[str, Any]) -> Channel:
     if kind is None:
         known = ", ".join(CHANNEL_KINDS)
         raise InputError(f"channel '{value['column']}': unknown kind '{value['kind']}'; known kinds: {known}")
-    return kind(**{key: _as_tuples(item) for key, item in value.items()})
+    fields = {key: Tree.from_json(item) if key == "tree" else _as_tuples(item) for key, item in value.items()}
+    return kind(**fields)
 
 
 def _as_tuples(value: Any) -> Any:

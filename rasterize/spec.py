@@ -14,7 +14,7 @@ from rasterize.errors import InputError
 from rasterize.frame import Frame, trip_metres
 from rasterize.lattice import lattice_xy
 
-SPEC_VERSION = 2
+SPEC_VERSION = 3
 MODES = ("abod", "grey")
 LAYOUTS = ("map", "lattice")
 
@@ -111,13 +111,14 @@ class Spec:
         return (*self.drawing.planes, *painted)
 
     def known_of(self, ends: NDArray, labels: NDArray) -> pd.DataFrame:
-        """What images tell of trips besides painted values: `distance_m` between their places, and each factor's value.
+        """What images tell of trips besides painted values: where their places are, `distance_m`, each factor's value.
 
         ends : places [S, 2]. labels : [S, F].
         """
         degrees = {axis: np.array([getattr(place, axis) for place in self.places], float) for axis in ("lat", "lng")}
         at = {f"{end}_{axis}": degrees[axis][ends[:, k]] for k, end in enumerate(("start", "end")) for axis in degrees}
-        known = pd.DataFrame({"distance_m": trip_metres(pd.DataFrame(at))})
+        known = pd.DataFrame(at)
+        known["distance_m"] = trip_metres(known)
         for column, factor in enumerate(self.factors):
             known[factor.name] = pd.Categorical.from_codes(labels[:, column], factor.values)
         return known

@@ -8,7 +8,7 @@ from spec_examples import make_spec, make_trips
 
 from rasterize.attributes import choose_attributes
 from rasterize.errors import InputError
-from rasterize.spec import Drawing, Place, Spec, Station
+from rasterize.spec import SPEC_VERSION, Drawing, Place, Spec, Station
 
 
 def full_spec():
@@ -35,7 +35,7 @@ def test_shape_and_names_of_planes():
 
 @pytest.mark.parametrize("version", [0, 1, None, "1"])
 def test_an_unknown_version_is_refused(version):
-    with pytest.raises(InputError, match="this program reads version 2; make the images again"):
+    with pytest.raises(InputError, match=f"this program reads version {SPEC_VERSION}; make the images again"):
         Spec.from_json({**full_spec().to_json(), "version": version}, "x/spec.json")
 
 
