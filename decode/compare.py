@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from decode.metrics import (
 )
 from decode.metrics_copies import RealSide
 from decode.metrics_models import classifier_auc, duration_r2, user_type_auc
+from decode.metrics_networks import FEWEST_DAYS, FEWEST_TRIPS, RealDays, to_dates
+from decode.metrics_pictures import FEWEST_PICTURES, TRIPS_PER_PICTURE, RealPictures
 from rasterize.errors import InputError
 from rasterize.files import write_json
 
@@ -37,6 +40,10 @@ REQUIRED = tuple(f"{end}_{name}" for end in ("start", "end") for name in ("stati
 THIRDS = {"A": "trained on", "B": "judges", "C": "fresh real trips"}
 COPYING = (15, 16, 17)  # numbers of the metrics that need to know who trained
 UNKNOWN_TRAINING = "the real table has no column 'split', so which rows trained the generator is unknown"
+TOO_LITTLE = {  # why a figure may be missing where no column is, by number of the metric
+    14: f"fewer than {FEWEST_DAYS} dates of a table have {FEWEST_TRIPS} trips and as many as nine in ten real dates",
+    18: f"a table has trips for fewer than {FEWEST_PICTURES} pictures of {TRIPS_PER_PICTURE}",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +61,13 @@ class _Bench:
     """The real side of every comparison: located held-out rows, who trained if that is known, the columns in use."""
 
     holdout: pd.DataFrame
+    places: pd.DataFrame
     copying: RealSide | None
     columns: list[str]
     seed: int
 
     def measure(self, table: pd.DataFrame) -> tuple[dict[str, float | None], dict[tuple[str, str], float]]:
-        """Metrics 2 to 17 of a located table by name, and the distances of its column pairs."""
+        """Metrics 2 to 18 of a located table by name, and the distances of its column pairs."""
         real, columns, seed = self.holdout, self.columns, self.seed
         pairs = pair_distances(table[columns], real[columns])
         found = column_metrics(table, real) | {
@@ -72,7 +80,15 @@ class _Bench:
         }
         if self.copying is not None:
             found |= self.copying.measure(table)
-        return found, pairs
+        return found | self._days.measure(table) | self._pictures.measure(table), pairs
+
+    @cached_property
+    def _days(self) -> RealDays:
+        return RealDays(holdout=self.holdout, seed=self.seed)
+
+    @cached_property
+    def _pictures(self) -> RealPictures:
+        return RealPictures(holdout=self.holdout, places=self.places, seed=self.seed)
 
 
 def compare(
@@ -145,11 +161,11 @@ def judge(
     known = set(real["start_station_id"]) | set(real["end_station_id"])
     known |= set() if stations is None else set(stations["station_id"].astype(str))
     places = find_places((real, *tables.values()))
-    tabulated = {name: tabulate(part, [a for a in ATTRIBUTES if a not in absent]) for name, part in trips.items()}
-    columns = list(tabulated["B"].columns)
+    tabulated = {name: _tabulate(part, absent) for name, part in trips.items()}
+    columns = list(tabulated["B"].columns.drop("date"))
     located = {name: locate(table, places) for name, table in tabulated.items()}
     copying = RealSide(train=located["A"], holdout=located["B"], columns=columns) if is_training_known else None
-    bench = _Bench(holdout=located["B"], copying=copying, columns=columns, seed=seed)
+    bench = _Bench(holdout=located["B"], places=places, copying=copying, columns=columns, seed=seed)
     measured = {name: bench.measure(located[name]) for name in ("C", *tables)}
     for name, (values, _) in measured.items():
         values["validity"] = float(valid_rows(trips[name], known).mean())
@@ -243,6 +259,11 @@ def _absent_attributes(trips: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     return reasons
 
 
+def _tabulate(trips: pd.DataFrame, absent: Mapping[str, str]) -> pd.DataFrame:
+    """The columns that are compared, and last the `date`, which only daily networks look at."""
+    return tabulate(trips, [a for a in ATTRIBUTES if a not in absent]).assign(date=to_dates(trips))
+
+
 # ---- the figures ---------------------------------------------------------------------------------------------------
 
 
@@ -261,7 +282,7 @@ def _entry(
     if metric.number in COPYING and not is_training_known:
         why.append(UNKNOWN_TRAINING)
     elif value is None and not why:
-        why.append("the column does not vary enough")
+        why.append(TOO_LITTLE.get(metric.number, "the column does not vary enough"))
     return {
         "title": metric.title,
         "number": metric.number,

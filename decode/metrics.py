@@ -154,6 +154,23 @@ METRICS = (
         note="starts by station × weekend × hour",
     ),
     Metric(
+        name="daily_cpc_jsd",
+        title="Daily networks: flows, JS distance",
+        number=14,
+        better="lower",
+        note="are real and synthetic days as alike as two real days (MoGAN protocol); from 20 dates on",
+    ),
+    Metric(name="daily_weights_jsd", title="Daily networks: edge weights, JS distance", number=14, better="lower"),
+    Metric(name="daily_clustering_jsd", title="Daily networks: clustering, JS distance", number=14, better="lower"),
+    Metric(name="daily_degrees_jsd", title="Daily networks: degrees, JS distance", number=14, better="lower"),
+    Metric(
+        name="daily_cpc_within_jsd",
+        title="Daily networks: within synthetic, JS distance",
+        number=14,
+        better="lower",
+        note="do flows of synthetic days differ from each other as those of real days do",
+    ),
+    Metric(
         name="dcr_share",
         title="Nearer to training than to held-out rows",
         number=15,
@@ -193,6 +210,35 @@ METRICS = (
         detects=False,
         note=".01 is guessing",
     ),
+    Metric(
+        name="picture_swd",
+        title="Pictures, sliced Wasserstein / σ",
+        number=18,
+        better="lower",
+        note="trips drawn by the codec, several to a picture; all planes on random directions",
+    ),
+    Metric(
+        name="picture_density",
+        title="Pictures, density",
+        number=18,
+        better="higher",
+        note="5 neighbours; low where pictures look like no real one, above 1 where they crowd",
+    ),
+    Metric(
+        name="picture_coverage",
+        title="Pictures, coverage",
+        number=18,
+        better="higher",
+        note="share of real pictures that have a synthetic one near",
+    ),
+    Metric(
+        name="picture_mass",
+        title="Pictures, total mass, W1 / mean",
+        number=18,
+        better="lower",
+        note="length of strokes and blobs in a picture",
+    ),
+    Metric(name="picture_active_cells", title="Pictures, active cells, W1 / mean", number=18, better="lower"),
 )
 
 

@@ -140,8 +140,9 @@ def test_metric_names_are_those_promised():
     assert " ".join(metric.name for metric in METRICS) == (
         "validity od_cpc od_cpc_tiles start_jsd end_jsd hour_of_week_jsd start_hour_jsd distance_ks distance_w1_km "
         "duration_ks duration_w1 gender_tvd user_type_tvd birth_year_ks bivariate_accuracy k_marginal c2st_auc "
-        "c2st_distance_auc tstr_duration_r2 tstr_user_type_auc tstr_demand_r dcr_share ims nndr_p5 "
-        "membership_auc membership_tpr"
+        "c2st_distance_auc tstr_duration_r2 tstr_user_type_auc tstr_demand_r daily_cpc_jsd daily_weights_jsd "
+        "daily_clustering_jsd daily_degrees_jsd daily_cpc_within_jsd dcr_share ims nndr_p5 membership_auc "
+        "membership_tpr picture_swd picture_density picture_coverage picture_mass picture_active_cells"
     )
 
 
