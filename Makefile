@@ -9,6 +9,7 @@ RASTER     ?=
 TRAIN      ?=
 DECODE     ?=
 FIDELITY   ?=
+COVERAGE   ?=
 
 PYTHON := .venv/bin/python
 READY  := .venv/ready
@@ -20,7 +21,7 @@ TABLE  := $(RUN)/synthetic.parquet
 REPORT := $(RUN)/report/metrics.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo raster train decode report test lint bench bench-fidelity bench-train notebooks FORCE
+.PHONY: help demo raster train decode report test lint bench bench-coverage bench-fidelity bench-train notebooks FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -36,6 +37,7 @@ help:
 	@echo
 	@echo '  make lint       ruff        make bench      speed of the codec'
 	@echo '  make bench-fidelity  our trips beside other generators  FIDELITY="--run RUN --external"'
+	@echo '  make bench-coverage  station pairs that losses reach, at equal time  COVERAGE="--minutes 10 --jobs 2"'
 	@echo '  make notebooks  run the notebooks in notebooks/'
 	@echo
 	@echo 'Variables and their values now:'
@@ -109,6 +111,9 @@ bench: $(READY)
 
 bench-train: $(READY)
 	$(PYTHON) -m benchmarks.training
+
+bench-coverage: $(READY)
+	$(PYTHON) -m benchmarks.coverage $(COVERAGE)
 
 bench-fidelity: $(READY)
 	$(PYTHON) -m benchmarks.fidelity $(FIDELITY)

@@ -56,10 +56,15 @@ def peak_mib() -> float:
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
-def print_heading(*packages: str) -> None:
+def heading(*packages: str) -> str:
     """Date, machine and versions."""
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    print(f"{date.today()}, {platform.machine()}, Python {platform.python_version()}, {versions}\n")
+    return f"{date.today()}, {platform.machine()}, Python {platform.python_version()}, {versions}"
+
+
+def print_heading(*packages: str) -> None:
+    """Print it, and an empty line."""
+    print(f"{heading(*packages)}\n")
 
 
 def make_spec(*, side: int, stations: int, trips_per_image: int, apart_px: float = 3.0, seed: int = 0) -> Spec:
