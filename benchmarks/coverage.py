@@ -1,9 +1,7 @@
 """Mode coverage on trips: how many OD pairs of the training trips samples reach, by loss and packing, at equal time."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +19,7 @@ import typer
 from numpy.typing import NDArray
 
 from benchmarks.fidelity.split import SHARED_DATA, trip_files
-from benchmarks.measure import heading
+from benchmarks.measure import heading, run_stage
 from decode.metrics import count_both, cpc, tabulate
 from pgan.config import LOSS_NAMES, PRESETS, TrainConfig, resolve_config
 from rasterize.errors import InputError, exit_on_input_error
@@ -387,28 +385,6 @@ def decode_samples(folder: Path, samples: int, *, seed: int) -> None:
     run_stage("pgan", "sample", *same, "--images", str(samples), "--device", "cpu", log=folder / "sample.log")
     run_stage("decode", *same, "--workers", "1", log=folder / "decode.log")
     _say(str(folder), f"decoded {samples:,} samples")
-
-
-def run_stage(module: str, *arguments: str, log: Path) -> dict[str, float]:
-    """Run one of our commands on one thread, its words to `log`; returns the CPU and wall seconds it took.
-
-    Raises `InputError` if it fails.
-    """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    begin = time.perf_counter()
-    with log.open("wb") as words:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=words,
-            stderr=subprocess.STDOUT,
-        )
-        _, status, usage = os.wait4(process.pid, 0)  # unlike getrusage: of this child alone
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        last = "; ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-2:])
-        raise InputError(f"{log}: `python -m {module}` ended with exit code {process.returncode} ({last}); see there")
-    return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "wall_seconds": time.perf_counter() - begin}
 
 
 def _say(what: str, line: str) -> None:

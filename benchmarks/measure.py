@@ -1,8 +1,11 @@
-"""How a benchmark measures: rate per CPU-second and peak memory, each case in a process of its own."""
+"""How a benchmark measures: each case or command in a process of its own, by CPU time and peak memory."""
 
 import multiprocessing
+import os
 import platform
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from rasterize.errors import InputError
 from rasterize.frame import Frame
 from rasterize.imageset import Strokes
 from rasterize.spec import Drawing, Place, Spec
@@ -48,6 +52,28 @@ def measure(case: Callable[..., tuple[float, dict[str, Any]]], *arguments: Any) 
 def _run(case: Callable[..., tuple[float, dict[str, Any]]], arguments: tuple) -> tuple[float, dict[str, Any], float]:
     rate, extra = case(*arguments)
     return rate, extra, peak_mib()
+
+
+def run_stage(module: str, *arguments: str, log: Path) -> dict[str, float]:
+    """Run one of our commands on one thread, its words to `log`; returns the CPU and wall seconds it took.
+
+    Raises `InputError` if it fails.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    begin = time.perf_counter()
+    with log.open("wb") as words:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=words,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, usage = os.wait4(process.pid, 0)  # unlike getrusage: of this child alone
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        last = "; ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-2:])
+        raise InputError(f"{log}: `python -m {module}` ended with exit code {process.returncode} ({last}); see there")
+    return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "wall_seconds": time.perf_counter() - begin}
 
 
 def peak_mib() -> float:

@@ -1,4 +1,4 @@
-"""`python -m decode`: generated images → synthetic trips; `compare` judges them, `roundtrip` tests the codec alone."""
+"""`python -m decode`: generated images → synthetic trips; some are chosen, all are judged."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, invoke_without_command=True)
 
 Seed = Annotated[int, typer.Option(help="Of everything drawn by chance.")]
+Dialect = Annotated[str, typer.Option(help="Of the CSV: 'source' is that of the input file, 'internal' our own names.")]
 Routes = Annotated[
     Path | None,
     typer.Option(
@@ -25,9 +26,7 @@ Routes = Annotated[
 def main(
     context: typer.Context,
     run: Annotated[Path, typer.Option(help="Run folder; reads its fakes/.")] = Path("runs/default"),
-    dialect: Annotated[
-        str, typer.Option(help="Of synthetic.csv: 'source' is that of the input file, 'internal' our own names.")
-    ] = "source",
+    dialect: Dialect = "source",
     routes: Routes = None,
     ranks: Annotated[
         str,
@@ -37,15 +36,6 @@ def main(
             rich_help_panel="Calibration",
         ),
     ] = "painted",
-    rake: Annotated[
-        int,
-        typer.Option(
-            help="Also write calibrated.csv: so many of the trips, chosen so that stations and labels are as frequent "
-            "as in the training trips; make three times as many images.",
-            show_default=False,
-            rich_help_panel="Calibration",
-        ),
-    ] = 0,
     workers: Annotated[
         int | None, typer.Option(help="Decode in so many processes.", rich_help_panel="Machines")
     ] = None,
@@ -62,20 +52,35 @@ def main(
     confidence of each trip), strokes.parquet (GeoParquet) and decode.json.
     """
     if context.invoked_subcommand is None:
-        from decode.adjust import Calibrating
         from decode.run import decode_run
 
-        calibration = Calibrating(ranks=ranks, rake=rake) if ranks != "painted" or rake else None
         done = decode_run(
             run,
             dialect=dialect,
             route_file=routes,
-            calibration=calibration,
+            ranks=ranks,
             workers=workers,
             scheduler=scheduler,
             seed=seed,
         )
         typer.echo(done)
+
+
+@app.command("choose")
+def choose_command(
+    run: Annotated[Path, typer.Option(help="Run folder; reads what `python -m decode --run RUN` made.")],
+    rows: Annotated[int, typer.Option(help="How many trips are chosen; decode ten to twenty times as many.")],
+    dialect: Dialect = "source",
+    seed: Seed = 0,
+) -> None:
+    """Choose trips so that stations and labels are as frequent as in training.
+
+    Those that a D takes for real, if it has judged them (python -m pgan judge),
+    come first. Writes chosen.csv and chosen.parquet.
+    """
+    from decode.choose import choose_run
+
+    typer.echo(choose_run(run, rows=rows, dialect=dialect, seed=seed))
 
 
 @app.command("compare")
@@ -121,7 +126,7 @@ def compare_command(
     if json and (out or run):
         raise InputError("--json writes the figures alone: leave out --out and --run, or --json")
     real, synthetic = _real_and_synthetic(tables, {"train": train, "holdout": holdout, "fresh": fresh})
-    more = {**_calibrated(run, tables[-1]), **dict(name_and_file("--also", pair) for pair in also or [])}
+    more = {**_beside_raw(run, tables[-1]), **dict(name_and_file("--also", pair) for pair in also or [])}
     others = {name: read_trips([path]) for name, path in more.items()}
     options = {"others": others, "seed": seed, "rows_cap": rows}
     if json:
@@ -152,10 +157,10 @@ def _real_and_synthetic(tables: list[str], thirds: dict[str, Path | None]) -> "t
     return join_thirds(parts), read_trips([tables[0]])
 
 
-def _calibrated(run: Path | None, judged: str) -> dict[str, str]:
-    """The calibrated trips of a run, shown beside its raw ones without being asked for."""
-    path = run / "calibrated.parquet" if run else None
-    return {"calibrated": str(path)} if path and path.exists() and path.resolve() != Path(judged).resolve() else {}
+def _beside_raw(run: Path | None, judged: str) -> dict[str, str]:
+    """The calibrated and the chosen trips of a run, shown beside its raw ones without being asked for."""
+    paths = {name: run / f"{name}.parquet" for name in ("calibrated", "chosen")} if run else {}
+    return {n: str(path) for n, path in paths.items() if path.exists() and path.resolve() != Path(judged).resolve()}
 
 
 def name_and_file(option: str, pair: str) -> tuple[str, str]:

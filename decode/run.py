@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from shapely import linestrings
 
-from decode.adjust import Calibrating, calibrate_trips
+from decode.adjust import RANKS, spread_ranks
 from decode.confidence import CONFIDENT
 from decode.parts import find_parts, read_solution, solve_part
 from decode.routes import read_routes
@@ -20,9 +20,10 @@ from rasterize.cluster import run_parts
 from rasterize.errors import InputError
 from rasterize.files import write_atomically, write_json
 from rasterize.imageset import ImageSet
+from rasterize.raster import redraw_trips
 from rasterize.source import write_trips_csv
 
-TABLES = ("synthetic", "calibrated")
+TABLES = ("synthetic", "calibrated", "chosen")  # as painted; `--ranks` put right; `choose`: some of these
 OUTPUTS = (*(f"{table}.{kind}" for table in TABLES for kind in ("parquet", "csv")), "strokes.parquet", "decode.json")
 
 
@@ -31,7 +32,7 @@ def decode_run(
     *,
     dialect: str = "source",
     route_file: Path | None = None,
-    calibration: Calibrating | None = None,
+    ranks: str = RANKS[0],
     workers: int | None = None,
     scheduler: str | None = None,
     seed: int = 0,
@@ -40,9 +41,11 @@ def decode_run(
 
     The images are solved in parts, each a file in `run`/decoded until all is done; when the work is interrupted they
     stay, and the same call goes on from there. `workers` and `scheduler` say where, see `rasterize.cluster.run_parts`;
-    the result is the same. With `calibration` calibrated.parquet and .csv are written too. synthetic.parquet is written
-    last. Raises `InputError` when there is nothing to decode or nothing valid came out.
+    the result is the same. With other `ranks` than painted ones calibrated.parquet and .csv are written too.
+    synthetic.parquet is written last. Raises `InputError` when there is nothing to decode or nothing valid came out.
     """
+    if ranks not in RANKS:
+        raise InputError(f"--ranks {ranks}: give one of {', '.join(RANKS)}")
     if dialect not in ("source", "internal"):
         raise InputError(
             f"--dialect {dialect}: give 'source' (the columns of the input file) or 'internal' (our own names)"
@@ -50,6 +53,7 @@ def decode_run(
     images = ImageSet.open(run / "fakes")
     for name in OUTPUTS:
         (run / name).unlink(missing_ok=True)
+    shutil.rmtree(run / "redrawn", ignore_errors=True)
     routes = read_routes(route_file, images.spec) if route_file else None
     plan = make_plan(images, routes=routes, seed=seed)
     is_alone = workers is None and scheduler is None
@@ -61,12 +65,15 @@ def decode_run(
         reasons = ", ".join(f"{count} {reason}" for reason, count in decoded.rejected.items())
         raise InputError(f"{run / 'fakes'}: no valid trip in {decoded.images} images ({reasons}); train longer")
     tables = {"synthetic": decoded.trips}
-    if calibration is not None:
-        tables["calibrated"] = calibrate_trips(images, solution, plan, calibration, routes=routes, seed=seed)
+    if ranks != RANKS[0]:
+        even = spread_ranks(solution, images.labels, images.spec, drawn=ranks == "drawn", seed=seed)
+        tables["calibrated"] = assemble(images, even, plan, routes=routes, seed=seed).trips
+    if not images.spec.bent:
+        redraw_trips(run / "redrawn", images.spec, [*tables.values()][-1], seed=seed)
     write_json(run / "decode.json", counts(decoded))
     _write_strokes(run / "strokes.parquet", decoded.trips)
     for name, trips in reversed(tables.items()):
-        _write_table(run / name, trips, images.spec.source if dialect == "source" else {}, seed=seed)
+        write_table(run / name, trips, images.spec.source if dialect == "source" else {}, seed=seed)
     shutil.rmtree(run / "decoded", ignore_errors=True)
     return describe(decoded, run)
 
@@ -86,7 +93,15 @@ def counts(decoded: Decoded) -> dict:
     }
 
 
-def _write_table(path: Path, trips: pd.DataFrame, source: Mapping[str, Any], *, seed: int) -> None:
+def candidates_of(run: Path) -> Path:
+    """The table that was redrawn: calibrated trips where there are, else raw ones; raises `InputError` without any."""
+    for name in ("calibrated", "synthetic"):
+        if (run / f"{name}.parquet").exists():
+            return run / f"{name}.parquet"
+    raise InputError(f"{run}: no synthetic.parquet; decode first: `python -m decode --run {run}`")
+
+
+def write_table(path: Path, trips: pd.DataFrame, source: Mapping[str, Any], *, seed: int) -> None:
     """`path`.csv, as `source` says if it does, and then `path`.parquet."""
     if source:
         write_trips_csv(path.with_suffix(".csv"), trips, source, seed=seed)

@@ -1,4 +1,4 @@
-"""`python -m pgan train` and `python -m pgan sample`."""
+"""`python -m pgan`: train, sample, judge."""
 
 import inspect
 import json
@@ -23,7 +23,9 @@ app = typer.Typer(
 )
 
 # torchrun takes `--run` for a prefix of its own `--run-path` wherever it stands (argparse before Python 3.12.8)
-RunOption = Annotated[Path, typer.Option("--run", "--run-folder", help="run folder; holds images/, model/ and fakes/")]
+RunOption = Annotated[
+    Path, typer.Option("--run", "--run-folder", help="run folder; holds images/, model/, fakes/ and redrawn/")
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 # small networks gain nothing from a second thread, and lose half their speed to it on a busy machine; a run is
 # repeated bit for bit only with the same number, so it must not depend on how busy the machine happens to be
@@ -101,6 +103,23 @@ def sample(
 
     count = sample(run, count=images, labels=label or (), seed=seed, device=choose_device(device))
     print(f"{run / 'fakes'}: {count} images")
+
+
+@app.command()
+def judge(
+    *,
+    run: RunOption,
+    most_kimg: Annotated[float, typer.Option(help="most thousands of reals that D learns from")] = 400.0,
+    seed: Annotated[int, typer.Option(help="seed of D and of what it sees")] = 0,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Let a D judge RUN/redrawn, which `python -m decode` makes, for `python -m decode choose`."""
+    _prepare_torch(threads)
+    from pgan.judge import judge
+    from pgan.train import choose_device
+
+    print(f"{run / 'redrawn'}: {judge(run, most_kimg=most_kimg, seed=seed, device=choose_device(device))}")
 
 
 def _prepare_torch(threads: int) -> None:

@@ -110,6 +110,12 @@ class Spec:
         ]
         return (*self.drawing.planes, *painted)
 
+    def places_of(self, trips: pd.DataFrame) -> NDArray:
+        """Origin and destination place of each trip by its stations' ids, int32 [N, 2]; −1: not a station of ours."""
+        place_of = {station.id: number for number, place in enumerate(self.places) for station in place.stations}
+        columns = [trips[f"{end}_station_id"].map(place_of) for end in ("start", "end")]
+        return np.stack([column.fillna(-1).to_numpy(np.int32) for column in columns], axis=1)
+
     def known_of(self, ends: NDArray, labels: NDArray) -> pd.DataFrame:
         """What images tell of trips besides painted values: where their places are, `distance_m`, each factor's value.
 

@@ -20,10 +20,10 @@ from benchmarks.coverage import (
     last_kimg_for,
     measure_speeds,
     read_settings,
-    run_stage,
     table,
 )
 from benchmarks.fidelity.split import check_same_split, split_trips, trip_files
+from benchmarks.measure import run_stage
 from rasterize.city import write_city
 from rasterize.errors import InputError
 

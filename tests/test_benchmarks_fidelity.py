@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.fidelity.__main__ import app, table
+from benchmarks.fidelity.ours import Recipe, make_ours
 from benchmarks.fidelity.rivals import draw_from_leaves, independent_columns, joint_histograms, sequential_trees
 from benchmarks.fidelity.split import check_same_split, split_trips, to_trips, training_table
 from decode.metrics import ATTRIBUTES, tabulate
@@ -106,7 +107,9 @@ def test_one_command_judges_rivals_and_runs(run, real, tmp_path, monkeypatch):
     real.to_parquet(folder / "trips.parquet")
     real[real["split"] == "C"].to_parquet(run / "synthetic.parquet")
     real[real["split"] == "A"].to_parquet(run / "calibrated.parquet")
-    done = CliRunner().invoke(app, ["--work", str(tmp_path), "--run", f"ours={run}"], catch_exceptions=False)
+    done = CliRunner().invoke(
+        app, ["--work", str(tmp_path), "--no-ours", "--run", f"ours={run}"], catch_exceptions=False
+    )
     assert "not measured: TabularARGN, TVAE, CTGAN" in done.stdout
     figures = json.loads((folder / "figures.json").read_text())
     assert (
@@ -114,3 +117,17 @@ def test_one_command_judges_rivals_and_runs(run, real, tmp_path, monkeypatch):
     )
     assert figures["rows"]["ours, calibrated"]["ims"] == 1 and figures["rows"]["ours, raw"]["ims"] < 0.1
     assert "| ours, calibrated |" in table(figures) and table(figures) in done.stdout
+
+
+def test_our_row_is_made_once_by_the_commands_that_the_docs_name(tmp_path):
+    city, run = tmp_path / "city.csv", tmp_path / "ours"
+    write_city(city, trips=2_400, stations=8)
+    train = ("--preset", "tiny", "--first-kimg", "1", "--fade-kimg", "1", "--last-kimg", "4", "--compile", "no")
+    recipe = Recipe(train=train, images=1_500, most_kimg=1)
+    spent = make_ours([city], run, recipe, rows=200, seed=1)
+    assert list(spent) == ["rasterize", "train", "sample", "decode", "judge", "choose"] and min(spent.values()) > 0
+    assert len(pd.read_parquet(run / "chosen.parquet")) == 200
+    assert "by D's verdicts" in (run / "choose.log").read_text()
+    assert make_ours([city], run, recipe, rows=200, seed=1) == spent
+    with pytest.raises(InputError, match="made by another recipe"):
+        make_ours([city], run, Recipe(images=7), rows=200, seed=1)

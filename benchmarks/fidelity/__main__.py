@@ -9,8 +9,16 @@ import typer
 
 from benchmarks.fidelity.codec import fresh_through_codec
 from benchmarks.fidelity.external import EXTERNALS, fit, install, version_in
+from benchmarks.fidelity.ours import RECIPE, make_ours
 from benchmarks.fidelity.rivals import RIVALS
-from benchmarks.fidelity.split import SHARED_DATA, check_same_split, split_trips, to_trips, training_table
+from benchmarks.fidelity.split import (
+    SHARED_DATA,
+    check_same_split,
+    split_trips,
+    to_trips,
+    training_table,
+    trip_files,
+)
 from benchmarks.measure import print_heading
 from decode.__main__ import name_and_file
 from decode.compare import judge
@@ -48,12 +56,13 @@ def main(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]RUN",
-            help="Run folder of ours, on this very split: rows from synthetic.parquet and calibrated.parquet; repeat.",
+            help="Another run folder of ours, on this very split: a row from each table in it; repeat.",
         ),
     ] = None,
     row: Annotated[
         list[str] | None, typer.Option(metavar="NAME=FILE", help="A row from a file of synthetic trips; repeat.")
     ] = None,
+    ours: Annotated[bool, typer.Option(help="Make our own row too, as far as it is not there (an hour).")] = True,
     external: Annotated[
         bool,
         typer.Option("--external", help="Install and fit TabularARGN, TVAE and CTGAN too (3 GB; half an hour)."),
@@ -62,12 +71,17 @@ def main(
 ) -> None:
     """Judge every generator on the same thirds of the same trips, and print one table."""
     real = split_trips(data, work, seed)
-    rows = {**_our_rows(run or [], real, seed), **_file_rows(row or [])}
+    folder = work / f"seed-{seed}"
+    runs = [f"ours={folder / 'ours'}"] if ours else []
+    if ours:
+        trained_on = int((real["split"] == "A").sum())
+        spent = make_ours(trip_files(data), folder / "ours", RECIPE, rows=trained_on, seed=seed)
+        print(f"ours: {', '.join(f'{name} {seconds / 60:.1f}' for name, seconds in spent.items())} minutes\n")
+    rows = {**_our_rows([*runs, *(run or [])], real, seed), **_file_rows(row or [])}
     train, places = training_table(real)
     for name, synthesise in RIVALS.items():
         rows[name] = to_trips(synthesise(train, places, np.random.default_rng(seed)), places)
     unmeasured = []
-    folder = work / f"seed-{seed}"
     for rival in EXTERNALS:
         if external:
             python = install(work / "environment")
@@ -86,7 +100,7 @@ def main(
 
 
 def _our_rows(runs: list[str], real: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
-    """Synthetic trips of run folders, raw and, where there are, calibrated."""
+    """Synthetic trips of run folders, raw and, where there are, calibrated and chosen."""
     rows = {}
     for text in runs:
         name, equals, path = text.partition("=")
@@ -95,8 +109,9 @@ def _our_rows(runs: list[str], real: pd.DataFrame, seed: int) -> dict[str, pd.Da
         if not (folder / "synthetic.parquet").exists():
             raise InputError(f"{folder}: no synthetic.parquet; run `make decode RUN={folder}` first")
         rows[f"{name}, raw"] = pd.read_parquet(folder / "synthetic.parquet")
-        if (folder / "calibrated.parquet").exists():
-            rows[f"{name}, calibrated"] = pd.read_parquet(folder / "calibrated.parquet")
+        for kind in ("calibrated", "chosen"):
+            if (folder / f"{kind}.parquet").exists():
+                rows[f"{name}, {kind}"] = pd.read_parquet(folder / f"{kind}.parquet")
         if (folder / "images" / "spec.json").exists():
             fresh = real[real["split"] == "C"]
             rows[f"{name}, its codec alone on fresh trips"] = fresh_through_codec(folder, fresh, seed)

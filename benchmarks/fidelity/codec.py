@@ -16,14 +16,9 @@ def fresh_through_codec(run: Path, fresh: pd.DataFrame, seed: int) -> pd.DataFra
     A generator that paints flows, times and labels like fresh trips do would come out like this.
     """
     spec = ImageSet.open(run / "images").spec
-    rng, place_of = (
-        np.random.default_rng(seed),
-        {s.id: k for k, place in enumerate(spec.places) for s in place.stations},
-    )
-    known_ends = fresh["start_station_id"].isin(place_of) & fresh["end_station_id"].isin(place_of)
-    trips = fresh[known_ends].reset_index(drop=True)
-    ends = np.stack([trips[f"{end}_station_id"].map(place_of) for end in ("start", "end")], axis=1)
-    known = spec.known_of(ends, encode_labels(trips, spec.factors))
+    rng, is_known = np.random.default_rng(seed), (spec.places_of(fresh) >= 0).all(axis=1)
+    trips = fresh[is_known].reset_index(drop=True)
+    known = spec.known_of(spec.places_of(trips), encode_labels(trips, spec.factors))
     for channel in spec.channels:
         levels = rng.uniform(LOWEST_LEVEL, 1, (len(trips), channel.planes))
         trips[channel.column] = channel.decode(levels, known).round()

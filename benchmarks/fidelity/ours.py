@@ -1,0 +1,51 @@
+"""Our own row: the commands from trip files to chosen trips, each left out if it is done, and the time each took."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.measure import run_stage
+from rasterize.errors import InputError
+from rasterize.files import write_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How our trips are made; a run made by another one is not taken for ours."""
+
+    raster: tuple[str, ...] = ("--resolution", "16", "--layout", "lattice")
+    train: tuple[str, ...] = ("--preset", "tiny", "--first-kimg", "10", "--last-kimg", "400", "--compile", "no")
+    images: int = 250_000  # decoded; as many trips as trained are chosen from them
+    ranks: str = "drawn"
+    most_kimg: float = 400.0  # that D judges after
+
+
+RECIPE = Recipe()
+
+
+def make_ours(files: Sequence[Path], run: Path, recipe: Recipe, *, rows: int, seed: int) -> dict[str, float]:
+    """Make `run`/chosen.parquet, `rows` trips, from trip files; returns the wall seconds of each stage.
+
+    Raises `InputError` where `run` was made by another recipe.
+    """
+    at, by = ("--run", str(run)), json.loads(json.dumps({**vars(recipe), "rows": rows, "seed": seed}))
+    record = run / "recipe.json"
+    if record.exists() and json.loads(record.read_text(encoding="utf-8")) != by:
+        raise InputError(f"{run}: made by another recipe ({record}); give another --work, or remove it")
+    run.mkdir(parents=True, exist_ok=True)
+    write_json(record, by)
+    seeded = (*at, "--seed", str(seed))
+    stages = {
+        "rasterize": (("rasterize", *map(str, files), *seeded, *recipe.raster), "images/spec.json"),
+        "train": (("pgan", "train", *seeded, *recipe.train), "model/snapshot.pt"),
+        "sample": (("pgan", "sample", *seeded, "--images", str(recipe.images)), "fakes/spec.json"),
+        "decode": (("decode", *seeded, "--ranks", recipe.ranks, "--workers", "2"), "synthetic.parquet"),
+        "judge": (("pgan", "judge", *seeded, "--most-kimg", str(recipe.most_kimg)), "redrawn/verdicts.npy"),
+        "choose": (("decode", "choose", *seeded, "--rows", str(rows)), "chosen.parquet"),
+    }
+    for name, (command, made) in stages.items():
+        took = run / f"{name}.json"
+        if not ((run / made).exists() and took.exists()):
+            write_json(took, run_stage(*command, log=run / f"{name}.log"))
+    return {name: json.loads((run / f"{name}.json").read_text(encoding="utf-8"))["wall_seconds"] for name in stages}

@@ -1,0 +1,118 @@
+"""Which of many synthetic trips are kept: those that D takes for real, in numbers that bring the margins out right.
+
+Nothing here looks at a training trip: margins are what the spec tells of all of them together.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from decode.run import candidates_of, write_table
+from rasterize.errors import InputError
+from rasterize.imageset import ImageSet
+from rasterize.places import all_stations
+from rasterize.spec import Spec
+
+ROUNDS, CLOSE = 200, 1e-6  # of raking; the largest relative error of a margin that ends it
+HEAVIEST = 20.0  # weight of a trip, in mean weights
+
+
+def choose_run(run: Path, *, rows: int, dialect: str = "source", seed: int = 0) -> str:
+    """Choose `rows` of the trips that were decoded; writes `run`/chosen.csv and .parquet, returns what there is to say.
+
+    Where D has judged them (redrawn/verdicts.npy, by `python -m pgan judge`) a trip's chance follows its verdict.
+    """
+    trips, images = pd.read_parquet(candidates_of(run)), ImageSet.open(run / "fakes")
+    verdicts = read_verdicts(run, trips["image"].to_numpy())
+    chosen = choose(trips, images.labels, images.spec, rows=rows, verdicts=verdicts, seed=seed)
+    write_table(run / "chosen", chosen, images.spec.source if dialect == "source" else {}, seed=seed)
+    how = "by margins alone: no D has judged them" if verdicts is None else "by D's verdicts and by margins"
+    return f"{len(chosen):,} of {len(trips):,} trips chosen {how}\nwrote {run / 'chosen.csv'}, and .parquet"
+
+
+def read_verdicts(run: Path, image: NDArray) -> NDArray | None:
+    """The verdict on the redrawn image of each trip, float32 [N], by its fake, `image` [N]; None if there are none."""
+    path = run / "redrawn" / "verdicts.npy"
+    if not path.exists():
+        return None
+    verdicts, (fakes, redrawn) = np.load(path), np.unique(image, return_inverse=True)
+    if len(verdicts) != len(fakes):
+        raise InputError(
+            f"{path}: {len(verdicts)} verdicts, but {len(fakes)} images were redrawn; "
+            f"judge them again: `python -m pgan judge --run {run}`"
+        )
+    return verdicts[redrawn]
+
+
+def choose(
+    trips: pd.DataFrame,
+    labels: NDArray,
+    spec: Spec,
+    *,
+    rows: int,
+    verdicts: NDArray | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """`rows` of the trips, without repetition, whose margins are those of the training trips.
+
+    Margins are start stations, end stations (both in the spec) and each factor (as in `labels` [N, F] of all images,
+    which follow the training trips). Weights begin at what D says of each trip, e^verdict (importance resampling; Azadi
+    et al. 2019), or alike; then iterative proportional fitting (Deming & Stephan 1940) and systematic sampling with
+    these as chances. Raises `InputError` when there are not more trips than asked for.
+    """
+    if not 0 < rows < len(trips):
+        raise InputError(
+            f"--rows {rows}: there are {len(trips)} trips to choose from; ask for fewer, and at least 1, or make more: "
+            f"`python -m pgan sample --images {20 * max(1, rows)}`, then decode and judge again"
+        )
+    weights = np.ones(len(trips)) if verdicts is None else np.exp(verdicts - verdicts.max())
+    chance = _inclusion(_rake_weights(weights, *_margins(trips, labels, spec)), rows)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(trips))
+    steps = np.floor(np.cumsum(chance[order]) + rng.random())
+    chosen = order[np.diff(steps, prepend=0.0) >= 1]
+    return trips.iloc[np.sort(chosen)].reset_index(drop=True)
+
+
+def _margins(trips: pd.DataFrame, labels: NDArray, spec: Spec) -> tuple[list[NDArray], list[NDArray]]:
+    """Cell of each trip in each margin, and the shares the cells should have."""
+    stations = all_stations(spec.places)
+    index = pd.Index([station.id for station in stations])
+    cells = [index.get_indexer(trips[f"{end}_station_id"]) for end in ("start", "end")]
+    targets = [np.array([getattr(station, uses) for station in stations], float) for uses in ("starts", "ends")]
+    for column, factor in enumerate(spec.factors):
+        cells.append(labels[trips["image"].to_numpy(), column].astype(np.int64))
+        targets.append(np.bincount(labels[:, column], minlength=len(factor.values)).astype(float))
+    return cells, [target / target.sum() for target in targets]
+
+
+def _rake_weights(weights: NDArray, cells: Sequence[NDArray], targets: Sequence[NDArray]) -> NDArray:
+    """Weights of mean 1, from those given, with which every margin comes as near to its target as trips allow."""
+    weights = weights.astype(float) / weights.mean()
+    for _ in range(ROUNDS):
+        worst = 0.0
+        for cell, target in zip(cells, targets, strict=True):
+            now = np.bincount(cell, weights, len(target)) / weights.sum()
+            reached = now > 0
+            factor = np.divide(target, now, out=np.ones_like(now), where=reached)
+            worst = max(worst, float(np.abs(factor[reached & (target > 0)] - 1).max(initial=0)))
+            weights = np.clip(weights * factor[cell], 0, HEAVIEST * weights.mean())
+        weights /= weights.mean()
+        if worst < CLOSE:
+            break
+    return weights
+
+
+def _inclusion(weights: NDArray, rows: int) -> NDArray:
+    """Chances in proportion to weights, none above 1, that sum to `rows`."""
+    chance = weights * (rows / weights.sum())
+    for _ in range(100):
+        full = chance >= 1
+        if not (chance > 1).any():
+            break
+        rest = weights[~full].sum()
+        chance = np.where(full, 1.0, weights * ((rows - full.sum()) / rest if rest > 0 else 0.0))
+    return np.minimum(chance, 1.0)

@@ -1,0 +1,123 @@
+"""Choosing among synthetic trips: margins right, verdicts followed, nothing repeated; and what is redrawn for D."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from decode.choose import choose, choose_run, read_verdicts
+from decode.run import decode_run
+from rasterize.city import write_city
+from rasterize.errors import InputError
+from rasterize.imageset import ImageSet, write_image_set
+from rasterize.places import all_stations
+from rasterize.raster import RasterOptions, raster
+from rasterize.read import IngestOptions
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder whose fakes are the training images themselves, decoded."""
+    folder = tmp_path_factory.mktemp("choose")
+    write_city(folder / "city.csv", trips=6_000, stations=12)
+    options = {"ingest_options": IngestOptions(), "options": RasterOptions()}
+    images = raster([str(folder / "city.csv")], folder, **options).images
+    levels = images.read(np.arange(len(images)))
+    write_image_set(folder / "fakes", images.spec, [levels], images.labels)
+    decode_run(folder)
+    return folder
+
+
+@pytest.fixture
+def images(run):
+    return ImageSet.open(run / "images")
+
+
+def repeated(images, weights, count, seed=0):
+    """Trips of training, drawn with these weights: their stations' ids and images."""
+    ids = np.array([station.id for station in all_stations(images.spec.places)])
+    image = np.random.default_rng(seed).choice(len(images), count, p=weights / weights.sum())
+    ends = images.strokes.ends[image]
+    trips = pd.DataFrame({"start_station_id": ids[ends[:, 0]], "end_station_id": ids[ends[:, 1]], "image": image})
+    return trips.assign(trip_id=np.arange(count)), ends
+
+
+def error(table, images, column, uses):
+    """Total variation distance of a column of stations from that of the training trips."""
+    stations = all_stations(images.spec.places)
+    target = pd.Series([getattr(station, uses) for station in stations], [s.id for s in stations], dtype=float)
+    return float((table[column].value_counts(normalize=True) - target / target.sum()).abs().sum() / 2)
+
+
+def test_margins_come_back(images):
+    bias = np.random.default_rng(0).uniform(0.4, 2.5, len(images.spec.places))
+    trips, _ = repeated(images, bias[images.strokes.ends[:, 0]], 12_000)
+    chosen = choose(trips, images.labels, images.spec, rows=1_500)
+    assert len(chosen) == 1_500 and chosen["trip_id"].is_unique
+    for column, uses in (("start_station_id", "starts"), ("end_station_id", "ends")):
+        assert error(chosen, images, column, uses) < 0.04
+    assert error(trips, images, "start_station_id", "starts") > 0.1
+    hours = images.labels[chosen["image"], 0]
+    wanted = np.bincount(images.labels[:, 0], minlength=24) / len(images)
+    assert np.abs(np.bincount(hours, minlength=24) / len(hours) - wanted).sum() / 2 < 0.04
+
+
+def test_verdicts_bring_back_flows_that_margins_do_not_tell(images):
+    pair = images.strokes.ends @ [100, 1]
+    bias = np.random.default_rng(0).permutation(np.geomspace(0.2, 5, 2_000))
+    trips, ends = repeated(images, bias[pair], 20_000)
+    verdicts = -np.log(bias[ends @ [100, 1]])
+
+    def flow_error(ends):
+        wanted, found = (np.bincount(of @ [100, 1], minlength=2_000) / len(of) for of in (images.strokes.ends, ends))
+        return np.abs(wanted - found).sum() / 2
+
+    judged, blind = (choose(trips, images.labels, images.spec, rows=2_000, verdicts=v) for v in (verdicts, None))
+    assert flow_error(ends[judged["trip_id"]]) < 0.15 < 0.2 < flow_error(ends[blind["trip_id"]])
+
+
+@pytest.mark.parametrize("rows", [0, 300, 301])
+def test_as_many_trips_as_there_are_cannot_be_chosen(images, rows):
+    trips, _ = repeated(images, np.ones(len(images)), 300)
+    with pytest.raises(InputError, match=rf"--rows {rows}: there are 300 trips to choose from.*pgan sample --images"):
+        choose(trips, images.labels, images.spec, rows=rows)
+
+
+def test_decoded_trips_are_redrawn_as_they_were_drawn(run, images):
+    redrawn, trips = ImageSet.open(run / "redrawn"), pd.read_parquet(run / "synthetic.parquet")
+    fakes = np.unique(trips["image"])
+    assert redrawn.spec == images.spec and len(redrawn) == len(fakes) > 0.95 * len(images)
+    np.testing.assert_array_equal(redrawn.labels, images.labels[fakes])
+    is_right = (redrawn.strokes.ends == images.strokes.ends[fakes]).all(axis=1)
+    assert is_right.mean() > 0.98
+    planes = len(images.spec.drawing.planes)
+    same = np.flatnonzero(is_right)
+    np.testing.assert_allclose(redrawn.read(same)[:, :planes], images.read(fakes[same])[:, :planes], atol=1e-5)
+    assert np.abs(redrawn.strokes.values[same] - images.strokes.values[fakes[same]]).mean() < 0.1  # ties are by chance
+
+
+def test_a_run_is_chosen_from_with_and_without_verdicts(run):
+    assert "no D has judged them" in choose_run(run, rows=400)
+    blind = pd.read_parquet(run / "chosen.parquet")
+    redrawn = ImageSet.open(run / "redrawn")
+    liked = redrawn.strokes.ends[:, 0] == redrawn.strokes.ends[:, 1]
+    np.save(run / "redrawn" / "verdicts.npy", np.where(liked, 0.0, -3.0).astype(np.float32))
+    assert "by D's verdicts" in choose_run(run, rows=400)
+    judged = pd.read_parquet(run / "chosen.parquet")
+    round_trips = [(table["start_station_id"] == table["end_station_id"]).mean() for table in (blind, judged)]
+    assert round_trips[1] > 2 * round_trips[0] > 0
+    assert len(pd.read_csv(run / "chosen.csv")) == len(judged) == 400
+
+
+def test_verdicts_on_other_trips_are_refused(run, tmp_path):
+    (tmp_path / "redrawn").mkdir()
+    np.save(tmp_path / "redrawn" / "verdicts.npy", np.zeros(7, np.float32))
+    with pytest.raises(InputError, match="7 verdicts, but 2 images were redrawn; judge them again"):
+        read_verdicts(tmp_path, np.array([3, 9, 3]))
+    assert read_verdicts(run / "images", np.array([0])) is None
+
+
+def test_nothing_decoded_and_unknown_ranks_are_said(run, tmp_path):
+    with pytest.raises(InputError, match="no synthetic.parquet; decode first"):
+        choose_run(tmp_path, rows=10)
+    with pytest.raises(InputError, match="--ranks shuffled: give one of painted, spread, drawn"):
+        decode_run(run, ranks="shuffled")
