@@ -7,7 +7,9 @@ RESOLUTION ?= 32
 K          ?= 1
 RASTER     ?=
 TRAIN      ?=
+SAMPLE     ?=
 DECODE     ?=
+ROWS       ?= 10000
 FIDELITY   ?=
 COVERAGE   ?=
 
@@ -18,10 +20,12 @@ IMAGES := $(RUN)/images/spec.json
 MODEL  := $(RUN)/model/snapshot.pt
 FAKES  := $(RUN)/fakes/spec.json
 TABLE  := $(RUN)/synthetic.parquet
+JUDGED := $(RUN)/redrawn/verdicts.npy
+CHOSEN := $(RUN)/chosen.parquet
 REPORT := $(RUN)/report/metrics.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo raster train decode report test lint bench bench-coverage bench-fidelity bench-train notebooks FORCE
+.PHONY: help demo raster train decode choose report test lint bench bench-coverage bench-fidelity bench-train notebooks FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -32,7 +36,8 @@ help:
 	@echo
 	@echo '  make raster     trip files -> clean trips, stations, images     TRIPS= RUN= RESOLUTION= K= RASTER='
 	@echo '  make train      images -> progressive-growing GAN               RUN= PRESET= TRAIN='
-	@echo '  make decode     GAN -> fake images -> synthetic.csv/.parquet    RUN= DECODE='
+	@echo '  make decode     GAN -> fake images -> synthetic.csv/.parquet    RUN= SAMPLE= DECODE='
+	@echo '  make choose     the trips that D takes for real -> chosen.csv   RUN= ROWS='
 	@echo '  make report     real against synthetic -> report/index.html     RUN='
 	@echo
 	@echo '  make lint       ruff        make bench      speed of the codec'
@@ -46,7 +51,8 @@ help:
 	@echo '  RESOLUTION=$(RESOLUTION)      side of the images in pixels, or auto'
 	@echo '  K=$(K)                trips per image'
 	@echo '  PRESET=$(PRESET)        tiny (a CPU, minutes), default, paper'
-	@echo '  RASTER= TRAIN= DECODE=      more flags of the three commands, e.g. DECODE="--workers 4"'
+	@echo '  ROWS=$(ROWS)          trips to choose from those decoded, of which there should be many more'
+	@echo '  RASTER= TRAIN= SAMPLE= DECODE=  more flags of the commands, e.g. SAMPLE="--images 200000"'
 	@echo
 	@echo "Example: make raster train decode report TRIPS='data/JC-2019*' RUN=runs/jc PRESET=tiny"
 
@@ -69,6 +75,7 @@ $(CITY): | $(READY)
 raster: $(IMAGES)
 train: $(MODEL)
 decode: $(TABLE)
+choose: $(CHOSEN)
 report: $(REPORT)
 
 # With TRIPS given, the images follow the files and the options; without, what is there is used.
@@ -89,12 +96,18 @@ $(MODEL): $(IMAGES)
 	@touch $@ # a run finished earlier is as new as images that came out the same
 
 $(FAKES): $(MODEL)
-	$(PYTHON) -m pgan sample --run $(RUN)
+	$(PYTHON) -m pgan sample --run $(RUN) $(SAMPLE)
 
 $(TABLE): $(FAKES)
 	$(PYTHON) -m decode --run $(RUN) $(DECODE)
 
-$(REPORT): $(TABLE)
+$(JUDGED): $(TABLE)
+	$(PYTHON) -m pgan judge --run $(RUN)
+
+$(CHOSEN): $(JUDGED)
+	$(PYTHON) -m decode choose --run $(RUN) --rows $(ROWS)
+
+$(REPORT): $(TABLE) $(wildcard $(CHOSEN))
 	$(PYTHON) -m decode compare $(RUN)/trips.parquet $(TABLE) --run $(RUN)
 
 test: $(READY)

@@ -109,17 +109,20 @@ def sample(
 def judge(
     *,
     run: RunOption,
-    most_kimg: Annotated[float, typer.Option(help="most thousands of reals that D learns from")] = 400.0,
-    seed: Annotated[int, typer.Option(help="seed of D and of what it sees")] = 0,
+    jury: Annotated[int, typer.Option(help="Ds whose verdicts are averaged")] = 3,
+    kimg: Annotated[float, typer.Option(help="thousands of reals that each learns from")] = 200.0,
+    seed: Annotated[int, typer.Option(help="seed of the jury and of what it sees")] = 0,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
 ) -> None:
-    """Let a D judge RUN/redrawn, which `python -m decode` makes, for `python -m decode choose`."""
+    """Let a jury of Ds judge RUN/redrawn, which `python -m decode` makes, for `python -m decode choose`."""
     _prepare_torch(threads)
     from pgan.judge import judge
     from pgan.train import choose_device
 
-    print(f"{run / 'redrawn'}: {judge(run, most_kimg=most_kimg, seed=seed, device=choose_device(device))}")
+    found = judge(run, jury=jury, kimg=kimg, seed=seed, device=choose_device(device))
+    auc = sum(one.auc for one in found) / len(found)
+    print(f"{run / 'redrawn'}: judged by {jury} Ds; they tell images they have not seen with an AUC of {auc:.3f}")
 
 
 def _prepare_torch(threads: int) -> None:

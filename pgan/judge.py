@@ -1,4 +1,4 @@
-"""Discriminator-guided selection: with G held still, a D learns to tell reals from redrawn fakes, and judges each."""
+"""Discriminator-guided selection: with G held still, a jury of Ds learns to tell reals from redrawn fakes."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -14,58 +14,61 @@ from torch import Tensor
 from pgan.checkpoint import load_snapshot
 from pgan.networks import Discriminator
 from pgan.pyramid import standardised
+from pgan.state import make_networks
 from rasterize.errors import InputError
 from rasterize.files import write_atomically
 from rasterize.imageset import ImageSet
 
 BATCH, READ = 64, 512  # images of each side in a step; images judged at a time
-RATE, DECAY = 2e-3, 1e-3  # of AdamW; decay keeps D from learning single reals by heart
+RATE, DECAY = 2e-3, 1e-3  # of AdamW; the rate falls to zero by a cosine
 FOLLOW = 0.01  # share of the weights' mean that is renewed at each step
-HELD_OUT = 1 / 6  # share of the images that D does not learn from: they say when to stop
+HELD_OUT = 1 / 6  # share of the images that a D does not learn from: they say which of its weights are best
 MOST_HELD_OUT = 10_000
-ROUND, PATIENCE = 400, 3  # steps between two looks at held-out images; looks without gain that end it
+ROUND = 400  # steps between two looks at held-out images
 FEWEST = 10 * BATCH
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """What came of it: images judged, thousands of reals shown until the best D, and how well it tells held-out ones.
+    """How well a D tells images that it has not learnt from, after `kimg` thousand reals.
 
     `loss` is its mean cross-entropy, in nats (log 2 = .693 is guessing); `auc` .5 is guessing, 1 is certainty.
     """
 
-    images: int
     kimg: float
     loss: float
     auc: float
 
     def __str__(self) -> str:
-        return (
-            f"{self.images:,} images judged by a D that tells held-out ones from reals with an AUC of {self.auc:.3f} "
-            f"(.5: it cannot), after {self.kimg:.0f} kimg"
-        )
+        return f"{self.kimg:8.1f} kimg  held out: loss {self.loss:.4f}, AUC {self.auc:.3f}"
 
 
-def judge(run_folder: Path, *, most_kimg: float, seed: int, device: torch.device) -> Judged:
+def judge(run_folder: Path, *, jury: int, kimg: float, seed: int, device: torch.device) -> list[Judged]:
     """Write RUN/redrawn/verdicts.npy: for each of its images the log of how much likelier it is among the reals.
 
-    D is trained as in the game, but on fakes that do not change, and to the end: it then is the ratio of the two
+    A D is trained as in the game, but on fakes that do not change, and to the end: it then is the ratio of the two
     densities, by which fakes may be chosen (discriminator rejection sampling, Azadi et al. 2019; Metropolis-Hastings
     GAN, Turner et al. 2019). Redrawn fakes are drawn by the codec from what was decoded, so that D looks at what is in
-    the images and not at how they are painted. Raises `InputError` on sets that do not mean the same or are too small.
+    the images and not at how they are painted. It begins afresh: the D of the game knows all training images by heart,
+    so that none is left to tell when it stops learning and begins to memorise. Each of the `jury` holds out other
+    images; the verdict is the mean of theirs. Raises `InputError` on sets that do not mean the same or are too small.
     """
+    if jury < 1:
+        raise InputError(f"--jury {jury}: at least one D must judge")
     reals, fakes = ImageSet.open(run_folder / "images"), ImageSet.open(run_folder / "redrawn")
     refuse_unlike(reals, fakes)
     snapshot = load_snapshot(run_folder / "model")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        # each image by itself: no packs, no deviation of a group
-        network = Discriminator(replace(snapshot.generator.shape, pack=1, stddev_group=1)).to(device)
-    scales = snapshot.scales[-1].to(device)
-    sides = [_Side.of(images, scales, seed=seed + k, device=device) for k, images in enumerate((reals, fakes))]
-    best, judged = _learn(network, *sides, most_kimg=most_kimg, seed=seed)
-    network.load_state_dict(best)
-    verdicts = np.concatenate(list(_logits(network, sides[1], np.arange(len(fakes)))))
+    # each image by itself: no packs, no deviation of a group
+    shape, scales = replace(snapshot.generator.shape, pack=1, stddev_group=1), snapshot.scales[-1].to(device)
+    verdicts, judged = np.zeros(len(fakes), np.float32), []
+    for member in range(jury):
+        network = make_networks(shape, seed=seed + member)[1].to(device)
+        sides = [_Side.of(images, scales, member=member, seed=seed, device=device) for images in (reals, fakes)]
+        best, found = _learn(network, *sides, kimg=kimg, seed=seed + member)
+        network.load_state_dict(best)
+        verdicts += np.concatenate(list(_logits(network, sides[1], np.arange(len(fakes))))) / jury
+        judged.append(found)
+        print(f"D {member + 1} of {jury}: {found}", flush=True)
     with write_atomically(fakes.folder / "verdicts.npy") as temporary:
         np.save(temporary, verdicts)
     return judged
@@ -85,7 +88,7 @@ def refuse_unlike(reals: ImageSet, fakes: ImageSet) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Side:
-    """Reals or fakes: images, labels int64 [N, F], and which D learns from and which it does not."""
+    """Reals or fakes: images, labels int64 [N, F], and which one D learns from and which it does not."""
 
     images: ImageSet
     labels: Tensor
@@ -94,9 +97,9 @@ class _Side:
     held_out: NDArray
 
     @classmethod
-    def of(cls, images: ImageSet, scales: Tensor, *, seed: int, device: torch.device) -> "_Side":
-        order = np.random.default_rng(seed).permutation(len(images))
+    def of(cls, images: ImageSet, scales: Tensor, *, member: int, seed: int, device: torch.device) -> "_Side":
         held_out = min(MOST_HELD_OUT, round(HELD_OUT * len(images)))
+        order = np.roll(np.random.default_rng(seed).permutation(len(images)), -member * held_out)
         labels = torch.from_numpy(images.labels.astype(np.int64)).to(device)
         return cls(images=images, labels=labels, scales=scales, learnt=order[held_out:], held_out=order[:held_out])
 
@@ -107,13 +110,14 @@ class _Side:
 
 
 def _learn(
-    network: Discriminator, reals: _Side, fakes: _Side, *, most_kimg: float, seed: int
+    network: Discriminator, reals: _Side, fakes: _Side, *, kimg: float, seed: int
 ) -> tuple[dict[str, Tensor], Judged]:
-    """Train until held-out images are told no better; the best weights, a running mean of those of the steps."""
+    """Train; those weights, a running mean over steps, by which held-out images are told best."""
     rng, level = np.random.default_rng(seed), network.shape.levels - 1
     adam = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=DECAY)
-    mean, weights, found, since = deepcopy(network), network.state_dict(), None, 0
-    steps = max(1, round(1000 * most_kimg / BATCH))
+    steps = max(1, round(1000 * kimg / BATCH))
+    fall = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+    mean, weights, found = deepcopy(network), network.state_dict(), None
     for step in range(1, steps + 1):
         sides = [side.batch(rng.choice(side.learnt, BATCH)) for side in (reals, fakes)]
         images, labels = map(torch.cat, zip(*sides, strict=True))
@@ -122,18 +126,16 @@ def _learn(
         adam.zero_grad()
         loss.backward()
         adam.step()
+        fall.step()
         with torch.no_grad():
             for slow, fast in zip(mean.parameters(), network.parameters(), strict=True):
                 slow.lerp_(fast, FOLLOW)
         if step % ROUND and step < steps:
             continue
         now = _measure(mean, reals, fakes, kimg=step * BATCH / 1000)
-        print(f"{now.kimg:8.1f} kimg  held out: loss {now.loss:.4f}, AUC {now.auc:.3f}", flush=True)
-        since += 1
+        print(now, flush=True)
         if found is None or now.loss < found.loss:
-            weights, found, since = deepcopy(mean.state_dict()), now, 0
-        if since >= PATIENCE:
-            break
+            weights, found = deepcopy(mean.state_dict()), now
     return weights, found
 
 
@@ -142,7 +144,7 @@ def _measure(network: Discriminator, reals: _Side, fakes: _Side, *, kimg: float)
     real, fake = (np.concatenate(list(_logits(network, side, side.held_out))) for side in (reals, fakes))
     loss = (np.logaddexp(0, -real).mean() + np.logaddexp(0, fake).mean()) / 2
     below = np.searchsorted(np.sort(fake), real, "left") + np.searchsorted(np.sort(fake), real, "right")
-    return Judged(images=len(fakes.images), kimg=kimg, loss=float(loss), auc=float(below.mean() / 2 / len(fake)))
+    return Judged(kimg=kimg, loss=float(loss), auc=float(below.mean() / 2 / len(fake)))
 
 
 @torch.no_grad()

@@ -123,7 +123,7 @@ def test_our_row_is_made_once_by_the_commands_that_the_docs_name(tmp_path):
     city, run = tmp_path / "city.csv", tmp_path / "ours"
     write_city(city, trips=2_400, stations=8)
     train = ("--preset", "tiny", "--first-kimg", "1", "--fade-kimg", "1", "--last-kimg", "4", "--compile", "no")
-    recipe = Recipe(train=train, images=1_500, most_kimg=1)
+    recipe = Recipe(train=train, images=1_500, judge=("--jury", "1", "--kimg", "1"))
     spent = make_ours([city], run, recipe, rows=200, seed=1)
     assert list(spent) == ["rasterize", "train", "sample", "decode", "judge", "choose"] and min(spent.values()) > 0
     assert len(pd.read_parquet(run / "chosen.parquet")) == 200

@@ -18,7 +18,7 @@ class Recipe:
     train: tuple[str, ...] = ("--preset", "tiny", "--first-kimg", "10", "--last-kimg", "400", "--compile", "no")
     images: int = 250_000  # decoded; as many trips as trained are chosen from them
     ranks: str = "drawn"
-    most_kimg: float = 400.0  # that D judges after
+    judge: tuple[str, ...] = ("--jury", "3", "--kimg", "200")
 
 
 RECIPE = Recipe()
@@ -41,7 +41,7 @@ def make_ours(files: Sequence[Path], run: Path, recipe: Recipe, *, rows: int, se
         "train": (("pgan", "train", *seeded, *recipe.train), "model/snapshot.pt"),
         "sample": (("pgan", "sample", *seeded, "--images", str(recipe.images)), "fakes/spec.json"),
         "decode": (("decode", *seeded, "--ranks", recipe.ranks, "--workers", "2"), "synthetic.parquet"),
-        "judge": (("pgan", "judge", *seeded, "--most-kimg", str(recipe.most_kimg)), "redrawn/verdicts.npy"),
+        "judge": (("pgan", "judge", *seeded, *recipe.judge), "redrawn/verdicts.npy"),
         "choose": (("decode", "choose", *seeded, "--rows", str(rows)), "chosen.parquet"),
     }
     for name, (command, made) in stages.items():
