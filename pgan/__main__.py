@@ -92,6 +92,9 @@ def sample(
     run: RunOption,
     images: Annotated[int | None, typer.Option(help="how many; as many as were trained on by default")] = None,
     label: LabelOption = None,
+    checkpoints: Annotated[
+        int | None, typer.Option(help="share the images among the G_ema of so many of the newest checkpoints kept")
+    ] = None,
     seed: Annotated[int, typer.Option(help="seed of latents and labels")] = 0,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
@@ -101,7 +104,8 @@ def sample(
     from pgan.sample import sample
     from pgan.train import choose_device
 
-    count = sample(run, count=images, labels=label or (), seed=seed, device=choose_device(device))
+    options = {"labels": label or (), "checkpoints": checkpoints, "device": choose_device(device)}
+    count = sample(run, count=images, seed=seed, **options)
     print(f"{run / 'fakes'}: {count} images")
 
 

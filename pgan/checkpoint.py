@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,28 @@ def load_snapshot(model: Path) -> Snapshot:
     except FOREIGN as error:
         raise InputError(f"{path}: not a snapshot ({first_line(error)}); remove it and train again") from error
     return Snapshot(generator=generator.requires_grad_(False), **parts)
+
+
+def load_earlier(model: Path, snapshot: Snapshot, count: int) -> list[Snapshot]:
+    """`snapshot` with the G_ema of each of the `count` newest checkpoints, newest first.
+
+    Raises `InputError` if there are fewer, or if one is damaged or foreign.
+    """
+    paths = list_checkpoints(model)
+    if not 0 < count <= len(paths):
+        raise InputError(
+            f"--checkpoints {count}: {model} has kept {len(paths)}; give a number from 1 on that it has, or train anew "
+            f"with `--keep-checkpoints {max(1, count)}`"
+        )
+    found = []
+    for path in paths[:count]:
+        generator = Generator(snapshot.generator.shape)
+        try:
+            generator.load_state_dict(read_sealed(path, device=torch.device("cpu"))["ema"])
+        except FOREIGN as error:
+            raise InputError(f"{path}: not a checkpoint of these networks ({first_line(error)})") from error
+        found.append(replace(snapshot, generator=generator.requires_grad_(False)))
+    return found
 
 
 def count_labels(labels: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

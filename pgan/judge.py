@@ -20,7 +20,7 @@ from rasterize.files import write_atomically
 from rasterize.imageset import ImageSet
 
 BATCH, READ = 64, 512  # images of each side in a step; images judged at a time
-RATE, DECAY = 2e-3, 1e-3  # of AdamW; the rate falls to zero by a cosine
+RATE, DECAY = 2e-3, 1e-3  # of AdamW
 FOLLOW = 0.01  # share of the weights' mean that is renewed at each step
 HELD_OUT = 1 / 6  # share of the images that a D does not learn from: they say which of its weights are best
 MOST_HELD_OUT = 10_000
@@ -116,7 +116,6 @@ def _learn(
     rng, level = np.random.default_rng(seed), network.shape.levels - 1
     adam = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=DECAY)
     steps = max(1, round(1000 * kimg / BATCH))
-    fall = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
     mean, weights, found = deepcopy(network), network.state_dict(), None
     for step in range(1, steps + 1):
         sides = [side.batch(rng.choice(side.learnt, BATCH)) for side in (reals, fakes)]
@@ -126,7 +125,6 @@ def _learn(
         adam.zero_grad()
         loss.backward()
         adam.step()
-        fall.step()
         with torch.no_grad():
             for slow, fast in zip(mean.parameters(), network.parameters(), strict=True):
                 slow.lerp_(fast, FOLLOW)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from json import loads
 from pathlib import Path
 from typing import Self
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from pgan.checkpoint import Snapshot, load_snapshot
+from pgan.checkpoint import Snapshot, load_earlier, load_snapshot
 from pgan.pyramid import in_levels
 from rasterize.errors import InputError
 from rasterize.imageset import Factor, Spec, write_image_set
@@ -158,10 +158,27 @@ def generate(snapshot: Snapshot, labels: NDArray, *, seed: int, device: torch.de
         yield in_levels(images, scales).cpu().numpy()
 
 
-def sample(run_folder: Path, *, count: int | None, seed: int, device: torch.device, labels: Sequence[str] = ()) -> int:
-    """Write RUN/fakes from RUN/model/snapshot.pt, with labels as in `draw_labels`; returns how many images."""
+def sample(
+    run_folder: Path,
+    *,
+    count: int | None,
+    seed: int,
+    device: torch.device,
+    labels: Sequence[str] = (),
+    checkpoints: int | None = None,
+) -> int:
+    """Write RUN/fakes from RUN/model/snapshot.pt, with labels as in `draw_labels`; returns how many images.
+
+    With `checkpoints`, each of so many of the newest makes as many of them: what one generator misses another may not.
+    """
     snapshot = load_snapshot(run_folder / "model")
     drawn = draw_labels(snapshot, count, rng=np.random.default_rng(seed), asked=labels)
     spec = Spec.from_json(loads(snapshot.spec), f"{run_folder}/model/snapshot.pt")
-    write_image_set(run_folder / "fakes", spec, generate(snapshot, drawn, seed=seed, device=device), drawn)
+    makers = [snapshot] if checkpoints is None else load_earlier(run_folder / "model", snapshot, checkpoints)
+    shares = np.array_split(drawn, len(makers))
+    images = chain.from_iterable(
+        generate(maker, share, seed=seed + k, device=device)
+        for k, (maker, share) in enumerate(zip(makers, shares, strict=True))
+    )
+    write_image_set(run_folder / "fakes", spec, images, drawn)
     return len(drawn)

@@ -292,3 +292,21 @@ def test_sampled_labels_follow_the_training_images_and_the_seed(tmp_path):
     np.testing.assert_array_equal(first, ImageSet.open(run / "fakes").read(range(90)))
     sample(run, count=90, seed=4, device=CPU)
     assert not np.array_equal(first, ImageSet.open(run / "fakes").read(range(90)))
+
+
+def test_checkpoints_share_the_images_and_one_alone_is_the_snapshot(tmp_path):
+    run = make_run(tmp_path)
+    train(run, replace(SMALL, first_kimg=0.02, fade_kimg=0.0, last_kimg=0.08, checkpoint_kimg=0.04), device=CPU)
+
+    def images(checkpoints):
+        sample(run, count=40, seed=3, device=CPU, checkpoints=checkpoints)
+        return ImageSet.open(run / "fakes").read(range(40))
+
+    alone, one, two = images(None), images(1), images(2)
+    np.testing.assert_array_equal(alone, one)
+    np.testing.assert_array_equal(one[:20], two[:20])
+    assert not np.array_equal(one[20:], two[20:])
+    kept = len(list_checkpoints(run / "model"))
+    for wrong in (0, kept + 1):
+        with pytest.raises(InputError, match=f"--checkpoints {wrong}: .* has kept {kept}; .*--keep-checkpoints"):
+            images(wrong)
