@@ -122,12 +122,14 @@ def test_one_command_judges_rivals_and_runs(run, real, tmp_path, monkeypatch):
 def test_our_row_is_made_once_by_the_commands_that_the_docs_name(tmp_path):
     city, run = tmp_path / "city.csv", tmp_path / "ours"
     write_city(city, trips=2_400, stations=8)
-    train = ("--preset", "tiny", "--first-kimg", "1", "--fade-kimg", "1", "--last-kimg", "4", "--compile", "no")
-    recipe = Recipe(train=train, images=1_500, judge=("--jury", "1", "--kimg", "1"))
+    train = ("--preset", "tiny", "--first-kimg", "1", "--fade-kimg", "0.3", "--last-kimg", "1.5", "--compile", "no")
+    recipe = Recipe(
+        train=train, decode=("--ranks", "drawn"), sample=("--images", "1500"), judge=("--jury", "1", "--kimg", "1")
+    )
     spent = make_ours([city], run, recipe, rows=200, seed=1)
     assert list(spent) == ["rasterize", "train", "sample", "decode", "judge", "choose"] and min(spent.values()) > 0
     assert len(pd.read_parquet(run / "chosen.parquet")) == 200
     assert "by D's verdicts" in (run / "choose.log").read_text()
     assert make_ours([city], run, recipe, rows=200, seed=1) == spent
     with pytest.raises(InputError, match="made by another recipe"):
-        make_ours([city], run, Recipe(images=7), rows=200, seed=1)
+        make_ours([city], run, Recipe(judge=()), rows=200, seed=1)

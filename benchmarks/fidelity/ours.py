@@ -15,10 +15,13 @@ class Recipe:
     """How our trips are made; a run made by another one is not taken for ours."""
 
     raster: tuple[str, ...] = ("--resolution", "16", "--layout", "lattice")
-    train: tuple[str, ...] = ("--preset", "tiny", "--first-kimg", "10", "--last-kimg", "400", "--compile", "no")
-    images: int = 250_000  # decoded; as many trips as trained are chosen from them
-    ranks: str = "drawn"
-    judge: tuple[str, ...] = ("--jury", "3", "--kimg", "200")
+    train: tuple[str, ...] = (
+        *("--preset", "tiny", "--first-kimg", "10", "--last-kimg", "300", "--compile", "no"),
+        *("--checkpoint-kimg", "20", "--keep-checkpoints", "12"),
+    )
+    sample: tuple[str, ...] = ("--images", "500000", "--checkpoints", "12")
+    decode: tuple[str, ...] = ("--ranks", "drawn", "--workers", "2")
+    judge: tuple[str, ...] = ("--jury", "3", "--kimg", "250")
 
 
 RECIPE = Recipe()
@@ -39,8 +42,8 @@ def make_ours(files: Sequence[Path], run: Path, recipe: Recipe, *, rows: int, se
     stages = {
         "rasterize": (("rasterize", *map(str, files), *seeded, *recipe.raster), "images/spec.json"),
         "train": (("pgan", "train", *seeded, *recipe.train), "model/snapshot.pt"),
-        "sample": (("pgan", "sample", *seeded, "--images", str(recipe.images)), "fakes/spec.json"),
-        "decode": (("decode", *seeded, "--ranks", recipe.ranks, "--workers", "2"), "synthetic.parquet"),
+        "sample": (("pgan", "sample", *seeded, *recipe.sample), "fakes/spec.json"),
+        "decode": (("decode", *seeded, *recipe.decode), "synthetic.parquet"),
         "judge": (("pgan", "judge", *seeded, *recipe.judge), "redrawn/verdicts.npy"),
         "choose": (("decode", "choose", *seeded, "--rows", str(rows)), "chosen.parquet"),
     }
