@@ -68,8 +68,10 @@ def main(
 
 @app.command("choose")
 def choose_command(
-    run: Annotated[Path, typer.Option(help="Run folder; reads what `python -m decode --run RUN` made.")],
     rows: Annotated[int, typer.Option(help="How many trips are chosen; decode ten to twenty times as many.")],
+    run: Annotated[Path, typer.Option(help="Run folder; reads what `python -m decode --run RUN` made.")] = Path(
+        "runs/default"
+    ),
     dialect: Dialect = "source",
     seed: Seed = 0,
 ) -> None:
