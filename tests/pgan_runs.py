@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
 FACTORS = (Factor(name="side", values=("left", "right")), Factor(name="day", values=("mon", "tue", "wed")))
 SMALL = TrainConfig(
+    loss="ns-r1",
     batch=4,
     base_maps=32,
     max_maps=16,

@@ -16,12 +16,12 @@ class Recipe:
 
     raster: tuple[str, ...] = ("--resolution", "16", "--layout", "lattice")
     train: tuple[str, ...] = (
-        *("--preset", "tiny", "--first-kimg", "10", "--last-kimg", "300", "--compile", "no"),
-        *("--checkpoint-kimg", "20", "--keep-checkpoints", "12"),
+        *("--preset", "tiny", "--first-kimg", "10", "--last-kimg", "240", "--compile", "no"),
+        *("--checkpoint-kimg", "20", "--keep-checkpoints", "8"),
     )
-    sample: tuple[str, ...] = ("--images", "500000", "--checkpoints", "12")
+    sample: tuple[str, ...] = ("--images", "400000", "--checkpoints", "8")
     decode: tuple[str, ...] = ("--ranks", "drawn", "--workers", "2")
-    judge: tuple[str, ...] = ("--jury", "3", "--kimg", "250")
+    judge: tuple[str, ...] = ("--jury", "3", "--kimg", "200")
 
 
 RECIPE = Recipe()
