@@ -69,6 +69,8 @@ def judge(run_folder: Path, *, jury: int, kimg: float, seed: int, device: torch.
         verdicts += np.concatenate(list(_logits(network, sides[1], np.arange(len(fakes))))) / jury
         judged.append(found)
         print(f"D {member + 1} of {jury}: {found}", flush=True)
+    if not np.isfinite(verdicts).all():
+        raise InputError(f"{fakes.folder}: the jury's verdicts are not finite; judge again with another --seed")
     with write_atomically(fakes.folder / "verdicts.npy") as temporary:
         np.save(temporary, verdicts)
     return judged
