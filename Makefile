@@ -62,7 +62,7 @@ $(READY): setup.cfg constraints.txt
 	touch $@
 
 demo: $(CITY)
-	@$(MAKE) --no-print-directory report TRIPS=$(CITY) RUN=runs/demo RESOLUTION=16 TRAIN='--last-kimg 40' DECODE='--ranks spread'
+	@$(MAKE) --no-print-directory report TRIPS=$(CITY) RUN=runs/demo RESOLUTION=16 TRAIN='--last-kimg 32' DECODE='--ranks spread'
 	@echo
 	@echo 'The demo is done. Simulated trips went in; synthetic trips came out:'
 	@echo '  runs/demo/synthetic.csv           the synthetic trip table'

@@ -1,6 +1,7 @@
 """The fidelity benchmark: rivals keep what they say they keep, our row must come from the same split, one table."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.fidelity.__main__ import app, table
-from benchmarks.fidelity.ours import Recipe, make_ours
+from benchmarks.fidelity.ours import RECIPE, Recipe, make_ours, stages_of
 from benchmarks.fidelity.rivals import draw_from_leaves, independent_columns, joint_histograms, sequential_trees
 from benchmarks.fidelity.split import check_same_split, split_trips, to_trips, training_table
 from decode.metrics import ATTRIBUTES, tabulate
@@ -119,17 +120,24 @@ def test_one_command_judges_rivals_and_runs(run, real, tmp_path, monkeypatch):
     assert "| ours, calibrated |" in table(figures) and table(figures) in done.stdout
 
 
-def test_our_row_is_made_once_by_the_commands_that_the_docs_name(tmp_path):
-    city, run = tmp_path / "city.csv", tmp_path / "ours"
-    write_city(city, trips=2_400, stations=8)
-    train = ("--preset", "tiny", "--first-kimg", "1", "--fade-kimg", "0.3", "--last-kimg", "1.5", "--compile", "no")
-    recipe = Recipe(
-        train=train, decode=("--ranks", "drawn"), sample=("--images", "1500"), judge=("--jury", "1", "--kimg", "1")
-    )
-    spent = make_ours([city], run, recipe, rows=200, seed=1)
-    assert list(spent) == ["rasterize", "train", "sample", "decode", "judge", "choose"] and min(spent.values()) > 0
-    assert len(pd.read_parquet(run / "chosen.parquet")) == 200
-    assert "by D's verdicts" in (run / "choose.log").read_text()
-    assert make_ours([city], run, recipe, rows=200, seed=1) == spent
+def test_our_row_is_made_by_the_commands_that_the_docs_name():
+    named = (Path(__file__).parents[1] / "docs" / "fidelity.md").read_text(encoding="utf-8").splitlines()
+    for name, (command, _) in stages_of([Path("DATA")], Path("RUN"), RECIPE, rows=12490, seed=0).items():
+        words = " ".join(command).replace(" --seed 0", "").replace("DATA --run", "--run")
+        begin, end = words.split("--run RUN")
+        lines = [line for line in named if line.startswith(f"python -m {begin.strip()}")]
+        assert any(line.endswith(f"--run RUN{end}") for line in lines), name
+
+
+def test_stages_that_are_done_are_not_done_again_and_others_are_tried(tmp_path):
+    for name, (_, made) in stages_of([], tmp_path, RECIPE, rows=9, seed=1).items():
+        (tmp_path / made).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / made).touch()
+        (tmp_path / f"{name}.json").write_text('{"wall_seconds": 7}')
+    spent = make_ours([], tmp_path, RECIPE, rows=9, seed=1)
+    assert spent == dict.fromkeys(["rasterize", "train", "sample", "decode", "judge", "choose"], 7)
+    (tmp_path / "chosen.parquet").unlink()
+    with pytest.raises(InputError, match="choose.log: .* ended with exit code"):
+        make_ours([], tmp_path, RECIPE, rows=9, seed=1)
     with pytest.raises(InputError, match="made by another recipe"):
-        make_ours([city], run, Recipe(judge=()), rows=200, seed=1)
+        make_ours([], tmp_path, Recipe(judge=()), rows=9, seed=1)

@@ -32,14 +32,26 @@ def make_ours(files: Sequence[Path], run: Path, recipe: Recipe, *, rows: int, se
 
     Raises `InputError` where `run` was made by another recipe.
     """
-    at, by = ("--run", str(run)), json.loads(json.dumps({**vars(recipe), "rows": rows, "seed": seed}))
+    by = json.loads(json.dumps({**vars(recipe), "rows": rows, "seed": seed}))
     record = run / "recipe.json"
     if record.exists() and json.loads(record.read_text(encoding="utf-8")) != by:
         raise InputError(f"{run}: made by another recipe ({record}); give another --work, or remove it")
     run.mkdir(parents=True, exist_ok=True)
     write_json(record, by)
-    seeded = (*at, "--seed", str(seed))
-    stages = {
+    stages = stages_of(files, run, recipe, rows=rows, seed=seed)
+    for name, (command, made) in stages.items():
+        took = run / f"{name}.json"
+        if not ((run / made).exists() and took.exists()):
+            write_json(took, run_stage(*command, log=run / f"{name}.log"))
+    return {name: json.loads((run / f"{name}.json").read_text(encoding="utf-8"))["wall_seconds"] for name in stages}
+
+
+def stages_of(
+    files: Sequence[Path], run: Path, recipe: Recipe, *, rows: int, seed: int
+) -> dict[str, tuple[tuple[str, ...], str]]:
+    """Each stage's command, after `python -m`, and the file in `run` that says it is done."""
+    seeded = ("--run", str(run), "--seed", str(seed))
+    return {
         "rasterize": (("rasterize", *map(str, files), *seeded, *recipe.raster), "images/spec.json"),
         "train": (("pgan", "train", *seeded, *recipe.train), "model/snapshot.pt"),
         "sample": (("pgan", "sample", *seeded, *recipe.sample), "fakes/spec.json"),
@@ -47,8 +59,3 @@ def make_ours(files: Sequence[Path], run: Path, recipe: Recipe, *, rows: int, se
         "judge": (("pgan", "judge", *seeded, *recipe.judge), "redrawn/verdicts.npy"),
         "choose": (("decode", "choose", *seeded, "--rows", str(rows)), "chosen.parquet"),
     }
-    for name, (command, made) in stages.items():
-        took = run / f"{name}.json"
-        if not ((run / made).exists() and took.exists()):
-            write_json(took, run_stage(*command, log=run / f"{name}.log"))
-    return {name: json.loads((run / f"{name}.json").read_text(encoding="utf-8"))["wall_seconds"] for name in stages}
