@@ -42,7 +42,7 @@ def finished_run(folder, *, share_left: float, count=COUNT):
 
 def test_verdicts_are_the_log_of_the_ratio_of_densities(tmp_path):
     run, left = finished_run(tmp_path, share_left=0.75)
-    found = judge(run, jury=2, kimg=26, seed=0, device=CPU)
+    found = judge(run, jury=2, kimg=16, seed=0, device=CPU)
     verdicts = np.load(run / "redrawn" / "verdicts.npy")
     assert verdicts.shape == (COUNT,) and verdicts.dtype == np.float32
     assert verdicts[left].mean() == pytest.approx(np.log(0.5 / 0.75), abs=0.15)
