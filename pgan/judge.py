@@ -25,7 +25,7 @@ FOLLOW = 0.01  # share of the weights' mean that is renewed at each step
 HELD_OUT = 1 / 6  # share of the images that a D does not learn from: they say which of its weights are best
 MOST_HELD_OUT = 10_000
 ROUND = 400  # steps between two looks at held-out images
-FEWEST = 10 * BATCH
+FEWEST = 5 * BATCH
 
 
 @dataclass(frozen=True, kw_only=True)

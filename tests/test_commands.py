@@ -126,6 +126,27 @@ def test_decode_roundtrip_prints_json(tmp_path):
     assert_refused(run(*words, "--noise", "loud"), "--noise loud", "none, mild, medium")
 
 
+def test_make_goes_from_trips_to_chosen_ones(tmp_path):
+    make = [
+        "make",
+        "--dry-run",
+        "raster",
+        "train",
+        "decode",
+        "choose",
+        "report",
+        "READY=setup.cfg",
+        f"RUN={tmp_path}/run",
+    ]
+    make += ["TRIPS=setup.cfg", "SAMPLE=--images 99", "DECODE=--ranks drawn", "ROWS=7"]
+    printed = subprocess.run(make, capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    run = f"--run {tmp_path}/run"
+    told = ["rasterize setup.cfg", f"pgan train {run}", f"pgan sample {run} --images 99", f"decode {run} --ranks drawn"]
+    told += [f"pgan judge {run}", f"decode choose {run} --rows 7", "decode compare"]
+    places = [printed.index(f"-m {command}") for command in told]
+    assert places == sorted(places)
+
+
 def test_make_hands_more_flags_on_and_makes_nothing_twice(tmp_path):
     write_city(tmp_path / "city.csv", trips=600, stations=8)
     broken = f"--stations '{tmp_path}/none.json'"

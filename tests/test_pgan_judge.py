@@ -62,7 +62,7 @@ def test_the_same_seed_judges_the_same(tmp_path):
 
 def test_sets_that_do_not_go_together_are_refused(tmp_path):
     run, _ = finished_run(tmp_path / "few", share_left=0.5, count=100)
-    with pytest.raises(InputError, match="redrawn: 100 images; D needs at least 640"):
+    with pytest.raises(InputError, match="redrawn: 100 images; D needs at least 320"):
         judge(run, jury=1, kimg=1, seed=0, device=CPU)
     levels, labels = bars(COUNT, 1, 8, 8)
     write_image_set(run / "redrawn", ImageSet.open(make_run(tmp_path / "other") / "images").spec, [levels], labels)

@@ -33,6 +33,8 @@ def folder(tmp_path_factory):
     run("pgan", "train", "--run", folder, "--preset", "tiny", "--device", "cpu", *SHORT)
     run("pgan", "sample", "--run", folder)
     run("decode", "--run", folder)
+    run("pgan", "judge", "--run", folder, "--jury", 1, "--kimg", 1)
+    run("decode", "choose", "--run", folder, "--rows", 100)
     run("decode", "compare", folder / "trips.parquet", folder / "synthetic.parquet", "--run", folder)
     return folder
 
@@ -51,11 +53,20 @@ def test_the_run_folder_is_complete(folder):
         "synthetic.csv",
         "synthetic.parquet",
         "strokes.parquet",
+        "redrawn/verdicts.npy",
+        "chosen.csv",
+        "chosen.parquet",
         "report/index.html",
         "report/metrics.json",
     ):
         assert (folder / name).stat().st_size > 0, name
     assert not [path for path in folder.rglob("*") if ".tmp" in path.name]
+
+
+def test_chosen_trips_are_some_of_the_synthetic_ones_and_stand_in_the_report(folder):
+    chosen, synthetic = (pd.read_parquet(folder / f"{name}.parquet") for name in ("chosen", "synthetic"))
+    assert len(chosen) == 100 and set(chosen["trip_id"]) < set(synthetic["trip_id"])
+    assert json.loads((folder / "report" / "metrics.json").read_text())["others"] == ["chosen"]
 
 
 def test_every_fake_is_a_trip_or_a_counted_reject(folder):
