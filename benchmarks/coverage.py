@@ -19,7 +19,7 @@ import typer
 from numpy.typing import NDArray
 
 from benchmarks.fidelity.split import SHARED_DATA, trip_files
-from benchmarks.measure import heading, run_stage
+from benchmarks.measure import heading, run_stage, short
 from decode.metrics import count_both, cpc, tabulate
 from pgan.config import LOSS_NAMES, PRESETS, TrainConfig, resolve_config
 from rasterize.errors import InputError, exit_on_input_error
@@ -27,7 +27,6 @@ from rasterize.files import sha256, write_json
 from rasterize.imageset import ImageSet
 
 if TYPE_CHECKING:
-    from pgan.reals import Reals
     from pgan.schedule import Growth
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -38,10 +37,10 @@ DECIDED_HERE = ("loss", "pack", "seed", "compile", "last_kimg")  # settings
 REAL, FRESH = "real resample", "fresh real trips"
 REPORTED = ("nimg", "skipped", "rollbacks", "diversity")  # of the last line of a run's stats.jsonl
 COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
-    "reached": ("pairs reached", lambda share: _share(share)),
-    "reached_by_trips": ("weighted by trips", lambda share: _share(share)),
-    "off_the_map": ("off the map", lambda share: _share(share)),
-    "od_cpc": ("OD CPC", lambda share: _share(share)),
+    "reached": ("pairs reached", short),
+    "reached_by_trips": ("weighted by trips", short),
+    "off_the_map": ("off the map", short),
+    "od_cpc": ("OD CPC", short),
     "trips": ("samples decoded", lambda count: f"{count:,.0f}"),
     "kimg": ("kimg shown", lambda kimg: f"{kimg:.1f}"),
     "cpu_seconds": ("CPU s of training", lambda seconds: f"{seconds:.0f}"),
@@ -246,13 +245,11 @@ def try_phases(run: Path, configs: Sequence[TrainConfig], seconds: float) -> tup
     """
     import torch  # the benchmark itself does without
 
-    from pgan.reals import Reals
     from pgan.schedule import Schedule, penalty_interval
 
     torch.set_num_threads(1)
     images = ImageSet.open(run / "images")
-    reals = Reals(images, torch.device("cpu"))
-    steps = [make_step(config, images, reals) for config in configs]
+    steps = [make_step(config, images) for config in configs]
     schedule = Schedule.of(configs[0], height=images.shape[1], width=images.shape[2])
     rates, before = np.zeros(len(configs)), np.zeros(len(configs))
     for _, _, begin, length in schedule.phases():
@@ -263,25 +260,21 @@ def try_phases(run: Path, configs: Sequence[TrainConfig], seconds: float) -> tup
     return rates, before
 
 
-def make_step(config: TrainConfig, images: ImageSet, reals: "Reals") -> Callable[["Growth"], None]:
+def make_step(config: TrainConfig, images: ImageSet) -> Callable[["Growth"], None]:
     """A function that makes the next step of a fresh run, at a moment of growth."""
     import torch
 
-    from pgan.pyramid import reals_at
-    from pgan.schedule import batch_indices
     from pgan.state import TrainState
     from pgan.step import train_step
-    from pgan.train import network_shape, sample_of
+    from pgan.train import load_batch, make_run, network_shape, sample_of
 
     state = TrainState(config, network_shape(config, images), device=torch.device("cpu"))
     state.fit_range(sample_of(images, config.seed))
+    run = make_run(images.folder.parent / "model", config, images=images, state=state)
 
     def step(growth: "Growth") -> None:
-        which = batch_indices(state.nimg, batch=config.batch, count=len(images), seed=config.seed)
-        levels, labels = reals.batch(which)
-        alpha = growth.alpha if growth.fading else None
-        shown = reals_at(levels, state.scales, level=growth.level, alpha=alpha)
-        train_step(state, growth, reals=shown, labels=labels)
+        reals, labels = load_batch(run, state, growth)
+        train_step(state, growth, reals=reals, labels=labels)
 
     return step
 
@@ -456,10 +449,6 @@ def _cell(values: Sequence[float | None], text: Callable[[float], str]) -> str:
         return "–"
     low, high = text(min(values)), text(max(values))
     return text(float(np.mean(values))) + (f" ({low}–{high})" if low != high else "")
-
-
-def _share(value: float) -> str:
-    return f"{value:.3f}".replace("0.", ".", 1) if value < 1 else f"{value:.3f}"
 
 
 if __name__ == "__main__":

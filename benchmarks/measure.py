@@ -82,6 +82,12 @@ def peak_mib() -> float:
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
+def short(value: float, decimals: int = 3) -> str:
+    """A number for a table, without the zero before its point."""
+    text = f"{value:.{decimals}f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
+
+
 def heading(*packages: str) -> str:
     """Date, machine and versions."""
     versions = ", ".join(f"{name} {version(name)}" for name in packages)

@@ -161,7 +161,9 @@ def _real_and_synthetic(tables: list[str], thirds: dict[str, Path | None]) -> "t
 
 def _beside_raw(run: Path | None, judged: str) -> dict[str, str]:
     """The calibrated and the chosen trips of a run, shown beside its raw ones without being asked for."""
-    paths = {name: run / f"{name}.parquet" for name in ("calibrated", "chosen")} if run else {}
+    from decode.run import TABLES
+
+    paths = {name: run / f"{name}.parquet" for name in TABLES[1:]} if run else {}
     return {n: str(path) for n, path in paths.items() if path.exists() and path.resolve() != Path(judged).resolve()}
 
 

@@ -69,7 +69,7 @@ def decode_run(
         even = spread_ranks(solution, images.labels, images.spec, drawn=ranks == "drawn", seed=seed)
         tables["calibrated"] = assemble(images, even, plan, routes=routes, seed=seed).trips
     if not images.spec.bent:
-        redraw_trips(run / "redrawn", images.spec, [*tables.values()][-1], seed=seed)
+        redraw_trips(run / "redrawn", images.spec, tables.get("calibrated", decoded.trips), seed=seed)
     write_json(run / "decode.json", counts(decoded))
     _write_strokes(run / "strokes.parquet", decoded.trips)
     for name, trips in reversed(tables.items()):

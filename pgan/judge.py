@@ -14,7 +14,8 @@ from torch import Tensor
 from pgan.checkpoint import load_snapshot
 from pgan.networks import Discriminator
 from pgan.pyramid import standardised
-from pgan.state import make_networks
+from pgan.reals import Reals
+from pgan.state import follow, make_networks
 from rasterize.errors import InputError
 from rasterize.files import write_atomically
 from rasterize.imageset import ImageSet
@@ -60,10 +61,11 @@ def judge(run_folder: Path, *, jury: int, kimg: float, seed: int, device: torch.
     snapshot = load_snapshot(run_folder / "model")
     # each image by itself: no packs, no deviation of a group
     shape, scales = replace(snapshot.generator.shape, pack=1, stddev_group=1), snapshot.scales[-1].to(device)
+    shown = [(Reals(images, device), len(images)) for images in (reals, fakes)]
     verdicts, judged = np.zeros(len(fakes), np.float32), []
     for member in range(jury):
         network = make_networks(shape, seed=seed + member)[1].to(device)
-        sides = [_Side.of(images, scales, member=member, seed=seed, device=device) for images in (reals, fakes)]
+        sides = [_Side.of(images, count, scales, member=member, seed=seed) for images, count in shown]
         best, found = _learn(network, *sides, kimg=kimg, seed=seed + member)
         network.load_state_dict(best)
         verdicts += np.concatenate(list(_logits(network, sides[1], np.arange(len(fakes))))) / jury
@@ -90,25 +92,23 @@ def refuse_unlike(reals: ImageSet, fakes: ImageSet) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Side:
-    """Reals or fakes: images, labels int64 [N, F], and which one D learns from and which it does not."""
+    """Reals or fakes: their images on the device, and which one D learns from and which it does not."""
 
-    images: ImageSet
-    labels: Tensor
+    images: Reals
     scales: Tensor
     learnt: NDArray
     held_out: NDArray
 
     @classmethod
-    def of(cls, images: ImageSet, scales: Tensor, *, member: int, seed: int, device: torch.device) -> "_Side":
-        held_out = min(MOST_HELD_OUT, round(HELD_OUT * len(images)))
-        order = np.roll(np.random.default_rng(seed).permutation(len(images)), -member * held_out)
-        labels = torch.from_numpy(images.labels.astype(np.int64)).to(device)
-        return cls(images=images, labels=labels, scales=scales, learnt=order[held_out:], held_out=order[:held_out])
+    def of(cls, images: Reals, count: int, scales: Tensor, *, member: int, seed: int) -> "_Side":
+        held_out = min(MOST_HELD_OUT, round(HELD_OUT * count))
+        order = np.roll(np.random.default_rng(seed).permutation(count), -member * held_out)
+        return cls(images=images, scales=scales, learnt=order[held_out:], held_out=order[:held_out])
 
-    def batch(self, which: NDArray) -> tuple[Tensor, Tensor]:
-        """Standardised images [n, C, H, W] and labels [n, F]."""
-        levels = torch.from_numpy(self.images.read(which)).to(self.scales.device)
-        return standardised(levels, self.scales), self.labels[torch.from_numpy(which).to(self.labels.device)]
+    def batch(self, which: NDArray) -> tuple[Tensor, Tensor | None]:
+        """Standardised images [n, C, H, W] and labels [n, F]; None without factors."""
+        levels, labels = self.images.batch(which)
+        return standardised(levels, self.scales), labels
 
 
 def _learn(
@@ -121,15 +121,14 @@ def _learn(
     mean, weights, found = deepcopy(network), network.state_dict(), None
     for step in range(1, steps + 1):
         sides = [side.batch(rng.choice(side.learnt, BATCH)) for side in (reals, fakes)]
-        images, labels = map(torch.cat, zip(*sides, strict=True))
-        real, fake = network(images, labels, level, parts=2).chunk(2)
+        images, labels = zip(*sides, strict=True)
+        both = None if labels[0] is None else torch.cat(labels)
+        real, fake = network(torch.cat(images), both, level, parts=2).chunk(2)
         loss = F.softplus(-real).mean() + F.softplus(fake).mean()
         adam.zero_grad()
         loss.backward()
         adam.step()
-        with torch.no_grad():
-            for slow, fast in zip(mean.parameters(), network.parameters(), strict=True):
-                slow.lerp_(fast, FOLLOW)
+        follow(mean, network, FOLLOW)
         if step % ROUND and step < steps:
             continue
         now = _measure(mean, reals, fakes, kimg=step * BATCH / 1000)

@@ -29,6 +29,12 @@ def precision_of(config: TrainConfig, device: torch.device) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
 
 
+@torch.no_grad()
+def follow(mean: nn.Module, network: nn.Module, share: float) -> None:
+    """Move the running mean of a network's weights that share of the way towards them."""
+    torch._foreach_lerp_(list(mean.parameters()), list(network.parameters()), share)
+
+
 class TrainState:
     """G, D, G_ema, both Adams, images shown, steps skipped, the stream of latents, and the range of the reals.
 
@@ -91,10 +97,9 @@ class TrainState:
                 adam.state.clear()
         self.level = growth.level
 
-    @torch.no_grad()
     def follow(self, decay: float) -> None:
         """Move G_ema towards G: G_ema = decay · G_ema + (1 − decay) · G."""
-        torch._foreach_lerp_(list(self.ema.parameters()), list(self.generator.parameters()), 1 - decay)
+        follow(self.ema, self.generator, 1 - decay)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain numbers only, so that it loads with `weights_only=True`."""

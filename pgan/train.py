@@ -101,7 +101,7 @@ def train(run_folder: Path, config: TrainConfig, *, device: torch.device) -> boo
     shape, model = network_shape(config, images), run_folder / "model"
     with joined_ranks(device) as ranks, writing_explained(model):
         state = TrainState(config, shape, device=device, ranks=ranks)
-        run = _make_run(model, config, images=images, state=state)
+        run = make_run(model, config, images=images, state=state)
         known = refuse_other_run(model, run.identity)
         if _is_finished(run):
             return True
@@ -273,7 +273,8 @@ def sample_of(images: ImageSet, seed: int) -> Tensor:
     return torch.from_numpy(sample)
 
 
-def _make_run(model: Path, config: TrainConfig, *, images: ImageSet, state: TrainState) -> Run:
+def make_run(model: Path, config: TrainConfig, *, images: ImageSet, state: TrainState) -> Run:
+    """What stays as it is while `state` trains on `images` into `model`; writes nothing."""
     which = np.random.default_rng(config.seed).integers(0, len(images), GRID_CELLS)
     latents = torch.randn((GRID_CELLS, config.latent_size), generator=torch.Generator().manual_seed(config.seed + 1))
     return Run(

@@ -1,7 +1,7 @@
 """Which trips are alike where an attribute is painted as its rank among them: the leaves of a regression tree."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -79,16 +79,16 @@ class Tree:
     def _numbers(self, known: pd.DataFrame) -> NDArray:
         """What is known as numbers, float32 as the tree was fitted to, [N, inputs]."""
         columns = [
-            pd.Index(order).get_indexer(known[name].astype(str)) if order else known[name].to_numpy(float)
+            _places_in(order, known[name]) if order else known[name].to_numpy(float)
             for name, order in zip(self.inputs, self.orders, strict=True)
         ]
         return np.stack(columns, axis=1).astype(np.float32)
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """The inverse of `dataclasses.asdict`, after JSON has made tuples lists."""
-        orders = tuple(map(tuple, value["orders"]))
-        return cls(**{name: tuple(item) for name, item in value.items()} | {"orders": orders})
+
+def _places_in(order: tuple[str, ...], column: pd.Series) -> NDArray:
+    """Where each value of a category stands in an order of all of them, −1 where it is not in it."""
+    number, values = pd.factorize(column, use_na_sentinel=False)  # as texts only once each, not for every trip
+    return pd.Index(order).get_indexer(pd.Index(values).astype(str))[number]
 
 
 def _order_by_mean(column: pd.Series, values: NDArray) -> tuple[str, ...]:

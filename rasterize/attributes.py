@@ -325,12 +325,16 @@ def channel_from_json(value: Mapping[str, Any]) -> Channel:
     if kind is None:
         known = ", ".join(CHANNEL_KINDS)
         raise InputError(f"channel '{value['column']}': unknown kind '{value['kind']}'; known kinds: {known}")
-    fields = {key: Tree.from_json(item) if key == "tree" else _as_tuples(item) for key, item in value.items()}
+    fields = _as_tuples(value)
+    if "tree" in fields:
+        fields["tree"] = Tree(**fields["tree"])
     return kind(**fields)
 
 
 def _as_tuples(value: Any) -> Any:
-    """Lists of JSON, whatever is in them, as tuples."""
+    """Lists of JSON, wherever they are, as tuples."""
+    if isinstance(value, dict):
+        return {key: _as_tuples(item) for key, item in value.items()}
     return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 

@@ -19,9 +19,10 @@ from benchmarks.fidelity.split import (
     training_table,
     trip_files,
 )
-from benchmarks.measure import print_heading
+from benchmarks.measure import print_heading, short
 from decode.__main__ import name_and_file
 from decode.compare import judge
+from decode.run import TABLES
 from rasterize.errors import InputError, exit_on_input_error
 from rasterize.files import write_json
 
@@ -72,13 +73,13 @@ def main(
     """Judge every generator on the same thirds of the same trips, and print one table."""
     real = split_trips(data, work, seed)
     folder = work / f"seed-{seed}"
-    runs = [f"ours={folder / 'ours'}"] if ours else []
-    if ours:
-        trained_on = int((real["split"] == "A").sum())
-        spent = make_ours(trip_files(data), folder / "ours", RECIPE, rows=trained_on, seed=seed)
-        print(f"ours: {', '.join(f'{name} {seconds / 60:.1f}' for name, seconds in spent.items())} minutes\n")
-    rows = {**_our_rows([*runs, *(run or [])], real, seed), **_file_rows(row or [])}
     train, places = training_table(real)
+    runs = list(run or [])
+    if ours:
+        spent = make_ours(trip_files(data), folder / "ours", RECIPE, rows=len(train), seed=seed)
+        print(f"ours: {', '.join(f'{name} {seconds / 60:.1f}' for name, seconds in spent.items())} minutes\n")
+        runs.insert(0, f"ours={folder / 'ours'}")
+    rows = {**_our_rows(runs, real, seed), **_file_rows(row or [])}
     for name, synthesise in RIVALS.items():
         rows[name] = to_trips(synthesise(train, places, np.random.default_rng(seed)), places)
     unmeasured = []
@@ -108,10 +109,9 @@ def _our_rows(runs: list[str], real: pd.DataFrame, seed: int) -> dict[str, pd.Da
         check_same_split(real, folder, seed)
         if not (folder / "synthetic.parquet").exists():
             raise InputError(f"{folder}: no synthetic.parquet; run `make decode RUN={folder}` first")
-        rows[f"{name}, raw"] = pd.read_parquet(folder / "synthetic.parquet")
-        for kind in ("calibrated", "chosen"):
+        for kind in TABLES:
             if (folder / f"{kind}.parquet").exists():
-                rows[f"{name}, {kind}"] = pd.read_parquet(folder / f"{kind}.parquet")
+                rows[f"{name}, {'raw' if kind == TABLES[0] else kind}"] = pd.read_parquet(folder / f"{kind}.parquet")
         if (folder / "images" / "spec.json").exists():
             fresh = real[real["split"] == "C"]
             rows[f"{name}, its codec alone on fresh trips"] = fresh_through_codec(folder, fresh, seed)
@@ -153,8 +153,7 @@ def table(figures: dict[str, Any]) -> str:
 def _cell(metric: str, value: float | None) -> str:
     if value is None:
         return "–"
-    decimals = 4 if metric in ("hour_of_week_jsd", "ims") else 3
-    return f"{value:.{decimals}f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.{decimals}f}"
+    return short(value, 4 if metric in ("hour_of_week_jsd", "ims") else 3)
 
 
 if __name__ == "__main__":
