@@ -33,12 +33,18 @@ def images(run):
 
 
 def repeated(images, weights, count, seed=0):
-    """Trips of training, drawn with these weights: their stations' ids and images."""
-    ids = np.array([station.id for station in all_stations(images.spec.places)])
+    """Trips of training, drawn with these weights, and their ends."""
     image = np.random.default_rng(seed).choice(len(images), count, p=weights / weights.sum())
-    ends = images.strokes.ends[image]
-    trips = pd.DataFrame({"start_station_id": ids[ends[:, 0]], "end_station_id": ids[ends[:, 1]], "image": image})
-    return trips.assign(trip_id=np.arange(count)), ends
+    return trips_of(images, image), images.strokes.ends[image]
+
+
+def trips_of(images, image):
+    """Trips that these images show: stations' ids and start to the hour of the week."""
+    ids = np.array([station.id for station in all_stations(images.spec.places)])[images.strokes.ends[image]]
+    hour, day = images.labels[image, :2].astype(int).T
+    started_at = pd.Timestamp("2019-01-07") + pd.to_timedelta(24 * day + hour, unit="h")  # a Monday
+    trips = pd.DataFrame({"start_station_id": ids[:, 0], "end_station_id": ids[:, 1], "started_at": started_at})
+    return trips.assign(image=image, trip_id=np.arange(len(image)))
 
 
 def error(table, images, column, uses):
@@ -73,6 +79,13 @@ def test_verdicts_bring_back_flows_that_margins_do_not_tell(images):
 
     judged, blind = (choose(trips, images.labels, images.spec, rows=2_000, verdicts=v) for v in (verdicts, None))
     assert flow_error(ends[judged["trip_id"]]) < 0.15 < 0.2 < flow_error(ends[blind["trip_id"]])
+
+
+def test_flows_and_their_hours_are_not_left_to_chance(images):
+    many = trips_of(images, np.tile(np.arange(len(images)), 4))
+    chosen = choose(many, images.labels, images.spec, rows=len(images))
+    cells = ["start_station_id", "end_station_id", "started_at"]
+    pd.testing.assert_series_equal(chosen.groupby(cells).size(), many.groupby(cells).size() // 4)
 
 
 @pytest.mark.parametrize("rows", [0, 300, 301])
