@@ -18,7 +18,7 @@ import pandas as pd
 import typer
 from numpy.typing import NDArray
 
-from benchmarks.fidelity.split import SHARED_DATA, trip_files
+from benchmarks.fidelity.sets import SETS, SHARED_DATA, WINTER
 from benchmarks.measure import heading, run_stage, short
 from decode.metrics import count_both, cpc, tabulate
 from pgan.config import LOSS_NAMES, PRESETS, TrainConfig, resolve_config
@@ -111,7 +111,7 @@ def main(
     terms = Terms(preset=preset, settings=read_settings(setting or []), minutes=minutes, trial=trial, samples=samples)
     variants = [Variant.read(text) for text in variant or []]
     variants = variants or [Variant(loss, pack) for loss in LOSS_NAMES for pack in PACKS]
-    files = trips or trip_files(SHARED_DATA)
+    files = trips or SETS[WINTER].files(SHARED_DATA)
     seeds = list(dict.fromkeys(seed or [0]))
     figures = measure_all(files, work, variants, terms, seeds=seeds, jobs=jobs)
     write_json(work / "figures.json", figures)

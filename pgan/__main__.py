@@ -118,13 +118,14 @@ def judge(
     seed: Annotated[int, typer.Option(help="seed of the jury and of what it sees")] = 0,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
+    workers: Annotated[int | None, typer.Option(help="processes that share the jury; this one alone without")] = None,
 ) -> None:
     """Let a jury of Ds judge RUN/redrawn, which `python -m decode` makes, for `python -m decode choose`."""
     _prepare_torch(threads)
     from pgan.judge import judge
     from pgan.train import choose_device
 
-    found = judge(run, jury=jury, kimg=kimg, seed=seed, device=choose_device(device))
+    found = judge(run, jury=jury, kimg=kimg, seed=seed, device=choose_device(device), workers=workers)
     auc = sum(one.auc for one in found) / len(found)
     print(f"{run / 'redrawn'}: judged by {jury} Ds; they tell images they have not seen with an AUC of {auc:.3f}")
 

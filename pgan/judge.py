@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from pgan.networks import Discriminator
 from pgan.pyramid import standardised
 from pgan.reals import Reals
 from pgan.state import follow, make_networks
+from rasterize.cluster import run_parts
 from rasterize.errors import InputError
 from rasterize.files import write_atomically
 from rasterize.imageset import ImageSet
@@ -44,7 +46,9 @@ class Judged:
         return f"{self.kimg:8.1f} kimg  held out: loss {self.loss:.4f}, AUC {self.auc:.3f}"
 
 
-def judge(run_folder: Path, *, jury: int, kimg: float, seed: int, device: torch.device) -> list[Judged]:
+def judge(
+    run_folder: Path, *, jury: int, kimg: float, seed: int, device: torch.device, workers: int | None = None
+) -> list[Judged]:
     """Write RUN/redrawn/verdicts.npy: for each of its images the log of how much likelier it is among the reals.
 
     A D is trained as in the game, but on fakes that do not change, and to the end: it then is the ratio of the two
@@ -52,30 +56,22 @@ def judge(run_folder: Path, *, jury: int, kimg: float, seed: int, device: torch.
     GAN, Turner et al. 2019). Redrawn fakes are drawn by the codec from what was decoded, so that D looks at what is in
     the images and not at how they are painted. It begins afresh: the D of the game knows all training images by heart,
     so that none is left to tell when it stops learning and begins to memorise. Each of the `jury` holds out other
-    images; the verdict is the mean of theirs. Raises `InputError` on sets that do not mean the same or are too small.
+    images; the verdict is the mean of theirs. `workers` processes share them, None is this one alone; the result is the
+    same. Raises `InputError` on sets that do not mean the same or are too small.
     """
     if jury < 1:
         raise InputError(f"--jury {jury}: at least one D must judge")
     reals, fakes = ImageSet.open(run_folder / "images"), ImageSet.open(run_folder / "redrawn")
     refuse_unlike(reals, fakes)
-    snapshot = load_snapshot(run_folder / "model")
-    # each image by itself: no packs, no deviation of a group
-    shape, scales = replace(snapshot.generator.shape, pack=1, stddev_group=1), snapshot.scales[-1].to(device)
-    shown = [(Reals(images, device), len(images)) for images in (reals, fakes)]
-    verdicts, judged = np.zeros(len(fakes), np.float32), []
-    for member in range(jury):
-        network = make_networks(shape, seed=seed + member)[1].to(device)
-        sides = [_Side.of(images, count, scales, member=member, seed=seed) for images, count in shown]
-        best, found = _learn(network, *sides, kimg=kimg, seed=seed + member)
-        network.load_state_dict(best)
-        verdicts += np.concatenate(list(_logits(network, sides[1], np.arange(len(fakes))))) / jury
-        judged.append(found)
-        print(f"D {member + 1} of {jury}: {found}", flush=True)
+    threads = torch.get_num_threads()
+    learn = partial(_judge_alone, run_folder, kimg=kimg, seed=seed, device=device, threads=threads)
+    verdicts, judged = zip(*run_parts(learn, range(jury), workers=workers), strict=True)
+    verdicts = np.mean(verdicts, axis=0)
     if not np.isfinite(verdicts).all():
         raise InputError(f"{fakes.folder}: the jury's verdicts are not finite; judge again with another --seed")
     with write_atomically(fakes.folder / "verdicts.npy") as temporary:
         np.save(temporary, verdicts)
-    return judged
+    return list(judged)
 
 
 def refuse_unlike(reals: ImageSet, fakes: ImageSet) -> None:
@@ -90,6 +86,24 @@ def refuse_unlike(reals: ImageSet, fakes: ImageSet) -> None:
             raise InputError(f"{images.folder}: {len(images)} images; D needs at least {FEWEST} of each to judge")
 
 
+def _judge_alone(
+    run_folder: Path, member: int, *, kimg: float, seed: int, device: torch.device, threads: int
+) -> tuple[NDArray, Judged]:
+    """The verdicts of one of the jury, float32 [N], and how well it tells."""
+    torch.set_num_threads(threads)  # of a worker, too
+    snapshot = load_snapshot(run_folder / "model")
+    # each image by itself: no packs, no deviation of a group
+    shape, scales = replace(snapshot.generator.shape, pack=1, stddev_group=1), snapshot.scales[-1].to(device)
+    network = make_networks(shape, seed=seed + member)[1].to(device)
+    sides = [
+        _Side.of(ImageSet.open(run_folder / name), scales, member=member, seed=seed) for name in ("images", "redrawn")
+    ]
+    best, found = _learn(network, *sides, kimg=kimg, seed=seed + member)
+    network.load_state_dict(best)
+    print(f"D {member + 1}: {found}", flush=True)
+    return np.concatenate(list(_logits(network, sides[1], np.arange(sides[1].count)))), found
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Side:
     """Reals or fakes: their images on the device, and which one D learns from and which it does not."""
@@ -100,10 +114,16 @@ class _Side:
     held_out: NDArray
 
     @classmethod
-    def of(cls, images: Reals, count: int, scales: Tensor, *, member: int, seed: int) -> "_Side":
-        held_out = min(MOST_HELD_OUT, round(HELD_OUT * count))
-        order = np.roll(np.random.default_rng(seed).permutation(count), -member * held_out)
-        return cls(images=images, scales=scales, learnt=order[held_out:], held_out=order[:held_out])
+    def of(cls, images: ImageSet, scales: Tensor, *, member: int, seed: int) -> "_Side":
+        held_out = min(MOST_HELD_OUT, round(HELD_OUT * len(images)))
+        order = np.roll(np.random.default_rng(seed).permutation(len(images)), -member * held_out)
+        reals = Reals(images, scales.device)
+        return cls(images=reals, scales=scales, learnt=order[held_out:], held_out=order[:held_out])
+
+    @property
+    def count(self) -> int:
+        """How many images there are."""
+        return len(self.learnt) + len(self.held_out)
 
     def batch(self, which: NDArray) -> tuple[Tensor, Tensor | None]:
         """Standardised images [n, C, H, W] and labels [n, F]; None without factors."""

@@ -22,7 +22,8 @@ from benchmarks.coverage import (
     read_settings,
     table,
 )
-from benchmarks.fidelity.split import check_same_split, split_trips, trip_files
+from benchmarks.fidelity.sets import SETS, WINTER
+from benchmarks.fidelity.split import check_same_split, split_trips
 from benchmarks.measure import run_stage
 from rasterize.city import write_city
 from rasterize.errors import InputError
@@ -175,5 +176,6 @@ def test_several_seeds_show_mean_and_range():
 
 
 def test_thirds_are_those_of_the_fidelity_benchmark(shared_data, tmp_path):
-    draw(trip_files(shared_data), tmp_path / "real", seed=3)
-    check_same_split(split_trips(shared_data, tmp_path / "split", 3), tmp_path / "real", 3)
+    files = SETS[WINTER].files(shared_data)
+    draw(files, tmp_path / "real", seed=3)
+    check_same_split(split_trips(files, tmp_path / "split", 3), tmp_path / "real", files, 3)

@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.fidelity.__main__ import app, table
-from benchmarks.fidelity.ours import RECIPE, Recipe, make_ours, stages_of
+from benchmarks.fidelity.ours import Recipe, make_ours, stages_of
 from benchmarks.fidelity.rivals import draw_from_leaves, independent_columns, joint_histograms, sequential_trees
-from benchmarks.fidelity.split import check_same_split, split_trips, to_trips, training_table
+from benchmarks.fidelity.sets import SETS, WINTER, trip_set
+from benchmarks.fidelity.split import check_same_split, to_trips, training_table
 from decode.metrics import ATTRIBUTES, tabulate
 from rasterize.city import write_city
 from rasterize.errors import InputError
@@ -88,29 +89,40 @@ def test_tables_become_trips_and_tables_again(training):
 
 
 def test_a_run_on_another_split_is_refused(run, real, tmp_path):
-    check_same_split(real, run, 0)
+    check_same_split(real, run, [], 0)
     with pytest.raises(InputError, match="no trips.parquet"):
-        check_same_split(real, tmp_path, 0)
+        check_same_split(real, tmp_path, [], 0)
     with pytest.raises(InputError, match="A split than the benchmark's.*--seed 3"):
-        check_same_split(real.assign(split=real["split"].to_numpy()[::-1]), run, 3)
+        check_same_split(real.assign(split=real["split"].to_numpy()[::-1]), run, [], 3)
     with pytest.raises(InputError, match="other trips"):
-        check_same_split(real.head(900), run, 0)
+        check_same_split(real.head(900), run, [], 0)
 
 
-def test_absent_data_is_said(tmp_path):
-    with pytest.raises(InputError, match="JC-201901.*--data"):
-        split_trips(tmp_path, tmp_path / "work", 0)
+def test_absent_data_and_unknown_sets_are_said(tmp_path):
+    with pytest.raises(InputError, match="no .*JC-201901.* and no .*JC-201902.*--data"):
+        SETS[WINTER].files(tmp_path)
+    with pytest.raises(InputError, match="--trips paris: unknown; there are jersey-city, jersey-city-year, new-york"):
+        trip_set("paris")
+
+
+def test_sets_find_their_files(shared_data):
+    found = {name: [path.name for path in one.files(shared_data)] for name, one in SETS.items()}
+    assert [name[:9] for name in found[WINTER]] == ["JC-201901", "JC-201902"]
+    assert found["jersey-city-year"][0].startswith("JC-201809") and len(found["jersey-city-year"]) == 12
+    assert found["new-york"] == ["nyc-652k-trips.parquet"]
 
 
 def test_one_command_judges_rivals_and_runs(run, real, tmp_path, monkeypatch):
-    folder = tmp_path / "seed-0"
-    folder.mkdir()
+    folder = tmp_path / WINTER / "seed-0"
+    folder.mkdir(parents=True)
     real.to_parquet(folder / "trips.parquet")
     real[real["split"] == "C"].to_parquet(run / "synthetic.parquet")
     real[real["split"] == "A"].to_parquet(run / "calibrated.parquet")
-    done = CliRunner().invoke(
-        app, ["--work", str(tmp_path), "--no-ours", "--run", f"ours={run}"], catch_exceptions=False
-    )
+    for month in ("01", "02"):  # read long ago
+        (tmp_path / "citibike-jc").mkdir(exist_ok=True)
+        (tmp_path / "citibike-jc" / f"JC-2019{month}-trips.csv").touch()
+    asked = ["--work", str(tmp_path), "--data", str(tmp_path), "--no-ours", "--run", f"ours={run}"]
+    done = CliRunner().invoke(app, asked, catch_exceptions=False)
     assert "not measured: TabularARGN, TVAE, CTGAN" in done.stdout
     figures = json.loads((folder / "figures.json").read_text())
     assert (
@@ -122,7 +134,7 @@ def test_one_command_judges_rivals_and_runs(run, real, tmp_path, monkeypatch):
 
 def test_our_row_is_made_by_the_commands_that_the_docs_name():
     named = (Path(__file__).parents[1] / "docs" / "fidelity.md").read_text(encoding="utf-8").splitlines()
-    for name, (command, _) in stages_of([Path("DATA")], Path("RUN"), RECIPE, rows=12490, seed=0).items():
+    for name, (command, _) in stages_of([Path("DATA")], Path("RUN"), SETS[WINTER].recipe, rows=12490, seed=0).items():
         words = " ".join(command).replace(" --seed 0", "").replace("DATA --run", "--run")
         begin, end = words.split("--run RUN")
         lines = [line for line in named if line.startswith(f"python -m {begin.strip()}")]
@@ -130,14 +142,14 @@ def test_our_row_is_made_by_the_commands_that_the_docs_name():
 
 
 def test_stages_that_are_done_are_not_done_again_and_others_are_tried(tmp_path):
-    for name, (_, made) in stages_of([], tmp_path, RECIPE, rows=9, seed=1).items():
+    for name, (_, made) in stages_of([], tmp_path, SETS[WINTER].recipe, rows=9, seed=1).items():
         (tmp_path / made).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / made).touch()
         (tmp_path / f"{name}.json").write_text('{"wall_seconds": 7}')
-    spent = make_ours([], tmp_path, RECIPE, rows=9, seed=1)
+    spent = make_ours([], tmp_path, SETS[WINTER].recipe, rows=9, seed=1)
     assert spent == dict.fromkeys(["rasterize", "train", "sample", "decode", "judge", "choose"], 7)
     (tmp_path / "chosen.parquet").unlink()
     with pytest.raises(InputError, match="choose.log: .* ended with exit code"):
-        make_ours([], tmp_path, RECIPE, rows=9, seed=1)
+        make_ours([], tmp_path, SETS[WINTER].recipe, rows=9, seed=1)
     with pytest.raises(InputError, match="made by another recipe"):
         make_ours([], tmp_path, Recipe(judge=()), rows=9, seed=1)

@@ -51,11 +51,11 @@ def test_verdicts_are_the_log_of_the_ratio_of_densities(tmp_path):
     assert np.mean([one.auc for one in found]) == pytest.approx(0.625, abs=0.08)  # of the best there can be
 
 
-def test_the_same_seed_judges_the_same(tmp_path):
+def test_the_same_seed_judges_the_same_alone_and_with_workers(tmp_path):
     verdicts = []
-    for name in ("one", "two"):
-        run, _ = finished_run(tmp_path / name, share_left=0.5)
-        judge(run, jury=2, kimg=1, seed=3, device=CPU)
+    for workers in (None, 2):
+        run, _ = finished_run(tmp_path / str(workers), share_left=0.5)
+        judge(run, jury=2, kimg=1, seed=3, device=CPU, workers=workers)
         verdicts.append(np.load(run / "redrawn" / "verdicts.npy"))
     np.testing.assert_array_equal(*verdicts)
 

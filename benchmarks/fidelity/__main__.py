@@ -9,15 +9,14 @@ import typer
 
 from benchmarks.fidelity.codec import fresh_through_codec
 from benchmarks.fidelity.external import EXTERNALS, fit, install, version_in
-from benchmarks.fidelity.ours import RECIPE, make_ours
+from benchmarks.fidelity.ours import make_ours
 from benchmarks.fidelity.rivals import RIVALS
+from benchmarks.fidelity.sets import SETS, SHARED_DATA, WINTER, trip_set
 from benchmarks.fidelity.split import (
-    SHARED_DATA,
     check_same_split,
     split_trips,
     to_trips,
     training_table,
-    trip_files,
 )
 from benchmarks.measure import print_heading, short
 from decode.__main__ import name_and_file
@@ -28,7 +27,6 @@ from rasterize.files import write_json
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-ALL_ROWS = 10_000_000  # nothing is cut: the figures are those of the very number of training trips
 COLUMNS = {
     "od_cpc": "OD CPC",
     "hour_of_week_jsd": "dow×hour JSD",
@@ -49,7 +47,8 @@ COLUMNS = {
 
 @app.command()
 def main(
-    data: Annotated[Path, typer.Option(help="Folder that holds citibike-jc/.")] = SHARED_DATA,
+    trips: Annotated[str, typer.Option(help=f"Which trips: {', '.join(SETS)}.")] = WINTER,
+    data: Annotated[Path, typer.Option(help="Folder that holds citibike-jc/ and citibike-nyc/.")] = SHARED_DATA,
     work: Annotated[Path, typer.Option(help="Folder for the split, what was drawn, and the figures.")] = Path(
         "runs/fidelity"
     ),
@@ -71,15 +70,17 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the split, and of every generator.")] = 0,
 ) -> None:
     """Judge every generator on the same thirds of the same trips, and print one table."""
-    real = split_trips(data, work, seed)
-    folder = work / f"seed-{seed}"
+    chosen = trip_set(trips)
+    files, folder = chosen.files(data), work / trips / f"seed-{seed}"
+    real = split_trips(files, folder, seed)
     train, places = training_table(real)
+    judged = min(len(train), chosen.most_judged)
     runs = list(run or [])
     if ours:
-        spent = make_ours(trip_files(data), folder / "ours", RECIPE, rows=len(train), seed=seed)
+        spent = make_ours(files, folder / "ours", chosen.recipe, rows=judged, seed=seed)
         print(f"ours: {', '.join(f'{name} {seconds / 60:.1f}' for name, seconds in spent.items())} minutes\n")
         runs.insert(0, f"ours={folder / 'ours'}")
-    rows = {**_our_rows(runs, real, seed), **_file_rows(row or [])}
+    rows = {**_our_rows(runs, real, files, seed), **_file_rows(row or [])}
     for name, synthesise in RIVALS.items():
         rows[name] = to_trips(synthesise(train, places, np.random.default_rng(seed)), places)
     unmeasured = []
@@ -90,7 +91,7 @@ def main(
             rows[title] = to_trips(fit(python, rival, train, folder, seed=seed), places)
         else:
             unmeasured.append(rival.title)
-    figures = _judge_rows(real, rows, seed)
+    figures = _judge_rows(real, rows, judged, seed)
     write_json(folder / "figures.json", figures)
     print_heading("numpy", "pandas", "scikit-learn", "scipy")
     print(f"{figures['n']:,} trips in every table, seed {seed}; columns {', '.join(figures['columns'])}\n")
@@ -100,13 +101,13 @@ def main(
     print(f"\nall figures: {folder / 'figures.json'}")
 
 
-def _our_rows(runs: list[str], real: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
+def _our_rows(runs: list[str], real: pd.DataFrame, files: list[Path], seed: int) -> dict[str, pd.DataFrame]:
     """Synthetic trips of run folders, raw and, where there are, calibrated and chosen."""
     rows = {}
     for text in runs:
         name, equals, path = text.partition("=")
         folder, name = (Path(path), name) if equals else (Path(text), "PGAN Trips")
-        check_same_split(real, folder, seed)
+        check_same_split(real, folder, files, seed)
         if not (folder / "synthetic.parquet").exists():
             raise InputError(f"{folder}: no synthetic.parquet; run `make decode RUN={folder}` first")
         for kind in TABLES:
@@ -124,12 +125,10 @@ def _file_rows(pairs: list[str]) -> dict[str, pd.DataFrame]:
     return {name: read_trips([path]) for name, path in (name_and_file("--row", pair) for pair in pairs)}
 
 
-def _judge_rows(real: pd.DataFrame, rows: dict[str, pd.DataFrame], seed: int) -> dict[str, Any]:
+def _judge_rows(real: pd.DataFrame, rows: dict[str, pd.DataFrame], judged: int, seed: int) -> dict[str, Any]:
     """Figures of every row; the first of `judge` is fresh real trips, which are its ceiling too."""
     first, *others = rows
-    figures = judge(
-        real, rows[first], others={name: rows[name] for name in others}, seed=seed, rows_cap=ALL_ROWS
-    ).figures
+    figures = judge(real, rows[first], others={name: rows[name] for name in others}, seed=seed, rows_cap=judged).figures
     measured = {first: "value"}
     table = {"fresh real trips": {name: figure["ceiling"] for name, figure in figures["metrics"].items()}}
     for name in rows:

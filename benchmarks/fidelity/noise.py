@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import typer
 
-from benchmarks.fidelity.split import SHARED_DATA, split_trips
+from benchmarks.fidelity.sets import SETS, SHARED_DATA, WINTER
+from benchmarks.fidelity.split import split_trips
 from benchmarks.measure import print_heading
 from decode.compare import judge
 from rasterize.errors import exit_on_input_error
@@ -22,7 +23,7 @@ def main(
     splits: Annotated[int, typer.Option(help="How many random splits into thirds.", min=2)] = 6,
 ) -> None:
     """Mean and standard deviation of every ceiling and floor over random splits of the same trips."""
-    trips = split_trips(data, work, seed=0)
+    trips = split_trips(SETS[WINTER].files(data), work / WINTER / "seed-0", seed=0)
     found = []
     for seed in range(splits):
         thirds = np.array(list("ABC"))[np.random.default_rng(seed).permutation(len(trips)) % 3]

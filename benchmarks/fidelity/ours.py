@@ -19,12 +19,9 @@ class Recipe:
         *("--preset", "tiny", "--first-kimg", "10", "--last-kimg", "240", "--compile", "no"),
         *("--checkpoint-kimg", "20", "--keep-checkpoints", "8"),
     )
-    sample: tuple[str, ...] = ("--images", "400000", "--checkpoints", "8")
+    sample: tuple[str, ...] = ("--images", "1200000", "--checkpoints", "8")
     decode: tuple[str, ...] = ("--ranks", "drawn", "--workers", "2")
-    judge: tuple[str, ...] = ("--jury", "3", "--kimg", "200")
-
-
-RECIPE = Recipe()
+    judge: tuple[str, ...] = ("--jury", "4", "--kimg", "150", "--workers", "2")
 
 
 def make_ours(files: Sequence[Path], run: Path, recipe: Recipe, *, rows: int, seed: int) -> dict[str, float]:

@@ -1,5 +1,6 @@
-"""The real side of the comparison: Jersey City in January and February 2019, split into thirds by `rasterize`."""
+"""The real side of the comparison: trips split into thirds by `rasterize`, and as tables that rivals take."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,45 +10,33 @@ from decode.metrics import ATTRIBUTES, find_places, tabulate
 from rasterize.errors import InputError
 from rasterize.read import IngestOptions, ingest
 
-SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
-TRIPS = ("citibike-jc/JC-201901-citibike-tripdata.csv.zip", "citibike-jc/JC-201902-citibike-tripdata.csv.zip")
 MONDAY = pd.Timestamp("2019-01-07")
 
 
-def trip_files(data: Path) -> list[Path]:
-    """The two files; `InputError` where they are not."""
-    files = [data / name for name in TRIPS]
-    absent = [str(path) for path in files if not path.exists()]
-    if absent:
-        raise InputError(f"{data}: no {' and no '.join(absent)}; give the folder that holds citibike-jc/ with --data")
-    return files
-
-
-def split_trips(data: Path, folder: Path, seed: int) -> pd.DataFrame:
+def split_trips(files: Sequence[Path], folder: Path, seed: int) -> pd.DataFrame:
     """Real trips with `split` A, B or C at random; read once, then kept in `folder`."""
-    folder = folder / f"seed-{seed}"
     if not (folder / "trips.parquet").exists():
-        ingest(trip_files(data), folder, options=IngestOptions(seed=seed))
+        ingest(files, folder, options=IngestOptions(seed=seed))
     return pd.read_parquet(folder / "trips.parquet")
 
 
-def check_same_split(real: pd.DataFrame, run: Path, seed: int) -> None:
+def check_same_split(real: pd.DataFrame, run: Path, files: Sequence[Path], seed: int) -> None:
     """Raise `InputError` unless a run's trips are these trips, split in this way: its training rows must be ours."""
     path = run / "trips.parquet"
     if not path.exists():
-        raise InputError(f"{run}: no trips.parquet; give a run folder, made by {_raster_command(run, seed)}")
+        raise InputError(f"{run}: no trips.parquet; give a run folder, made by {_raster_command(files, run, seed)}")
     key = ["started_at", "start_station_id", "end_station_id", "duration_s", "split"]
     theirs = pd.read_parquet(path, columns=key)
     if not theirs.equals(real[key]):
         same = "other trips" if len(theirs) != len(real) or not theirs[key[:-1]].equals(real[key[:-1]]) else "A split"
         raise InputError(
             f"{path}: {same} than the benchmark's ({len(theirs)} trips, here {len(real)}), so its generator may have "
-            f"seen the trips that judge; make the run by {_raster_command(run, seed)}"
+            f"seen the trips that judge; make the run by {_raster_command(files, run, seed)}"
         )
 
 
-def _raster_command(run: Path, seed: int) -> str:
-    return f"`python -m rasterize {' '.join(f'DATA/{name}' for name in TRIPS)} --run {run} --seed {seed}`"
+def _raster_command(files: Sequence[Path], run: Path, seed: int) -> str:
+    return f"`python -m rasterize {' '.join(map(str, files))} --run {run} --seed {seed}`"
 
 
 def training_table(real: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,0 +1,54 @@
+"""The trips that the benchmark can run on: their files, how our row is made from them, how many trips are judged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.fidelity.ours import Recipe
+from rasterize.errors import InputError
+
+SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TripSet:
+    """Trips of one city."""
+
+    patterns: tuple[str, ...]  # of file names in the data folder
+    recipe: Recipe = Recipe()
+    most_judged: int = 1_000_000  # trips in a table, if as many train
+
+    def files(self, data: Path) -> list[Path]:
+        """Its files, by name; `InputError` where a pattern finds none."""
+        found = {pattern: sorted(data.glob(pattern)) for pattern in self.patterns}
+        absent = [str(data / pattern) for pattern, paths in found.items() if not paths]
+        if absent:
+            raise InputError(f"{data}: no {' and no '.join(absent)}; give the folder that holds them with --data")
+        return [path for paths in found.values() for path in paths]
+
+
+WINTER = "jersey-city"
+SETS: Mapping[str, TripSet] = {
+    WINTER: TripSet(patterns=("citibike-jc/JC-201901-*", "citibike-jc/JC-201902-*")),
+    "jersey-city-year": TripSet(
+        patterns=("citibike-jc/JC-2018*", "citibike-jc/JC-2019*"),
+        recipe=Recipe(judge=("--jury", "2", "--kimg", "400", "--workers", "2")),
+        most_judged=20_000,
+    ),
+    "new-york": TripSet(
+        patterns=("citibike-nyc/nyc-652k-trips.parquet",),
+        recipe=Recipe(
+            raster=("--resolution", "40", "--layout", "lattice"),
+            sample=("--images", "400000", "--checkpoints", "8"),
+            judge=("--jury", "2", "--kimg", "200", "--workers", "2"),
+        ),
+        most_judged=20_000,
+    ),
+}
+
+
+def trip_set(name: str) -> TripSet:
+    """One of them; `InputError` on another name."""
+    if name not in SETS:
+        raise InputError(f"--trips {name}: unknown; there are {', '.join(SETS)}")
+    return SETS[name]
