@@ -28,6 +28,7 @@ FOLLOW = 0.01  # share of the weights' mean that is renewed at each step
 HELD_OUT = 1 / 6  # share of the images that a D does not learn from: they say which of its weights are best
 MOST_HELD_OUT = 10_000
 ROUND = 400  # steps between two looks at held-out images
+WIDER = 3  # times as wide a last hidden layer as the D of the game has: there it tells how frequent what it sees is
 FEWEST = 5 * BATCH
 
 
@@ -92,8 +93,9 @@ def _judge_alone(
     """The verdicts of one of the jury, float32 [N], and how well it tells."""
     torch.set_num_threads(threads)  # of a worker, too
     snapshot = load_snapshot(run_folder / "model")
+    scales, shape = snapshot.scales[-1].to(device), snapshot.generator.shape
     # each image by itself: no packs, no deviation of a group
-    shape, scales = replace(snapshot.generator.shape, pack=1, stddev_group=1), snapshot.scales[-1].to(device)
+    shape = replace(shape, pack=1, stddev_group=1, dense_size=WIDER * shape.dense_size)
     network = make_networks(shape, seed=seed + member)[1].to(device)
     sides = [
         _Side.of(ImageSet.open(run_folder / name), scales, member=member, seed=seed) for name in ("images", "redrawn")
