@@ -1,6 +1,7 @@
 """Mode coverage on trips: how many OD pairs of the training trips samples reach, by loss and packing, at equal time."""
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -47,21 +48,31 @@ COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One way to train."""
+    """One way to draw and to train: what differs from the preset, and from images of one trip each."""
 
-    loss: str
-    pack: int
-
-    @property
-    def name(self) -> str:
-        """As in the table."""
-        return f"{self.loss}, pack {self.pack}"
+    name: str  # as in the table
+    settings: tuple[tuple[str, Any], ...] = ()
+    raster: tuple[tuple[str, str], ...] = ()  # options of `rasterize`
 
     def folder(self, home: Path) -> Path:
         """Its run folder in that of a seed."""
-        return home / f"{self.loss}-pack-{self.pack}"
+        return home / _as_file_name(self.name)
+
+    def real(self, home: Path) -> Path:
+        """The run folder with the images it trains on, which variants of the same drawing share."""
+        return home / _as_file_name(" ".join(("real", *self.options)))
+
+    @property
+    def trips_per_image(self) -> int:
+        """As it is drawn."""
+        return int(dict(self.raster).get("trips-per-image", 1))
+
+    @property
+    def options(self) -> list[str]:
+        """Those of `rasterize`, as it takes them."""
+        return [f"--{name}={value}" for name, value in self.raster]
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -71,7 +82,16 @@ class Variant:
             raise InputError(
                 f"--variant {text}: expected LOSS:PACK, for example {LOSS_NAMES[0]}:2; losses: {', '.join(LOSS_NAMES)}"
             )
-        return cls(loss, int(pack))
+        return cls.of_loss(loss, int(pack))
+
+    @classmethod
+    def of_loss(cls, loss: str, pack: int) -> Self:
+        """A loss and a packing."""
+        return cls(name=f"{loss}, pack {pack}", settings=(("loss", loss), ("pack", pack)))
+
+
+def _as_file_name(text: str) -> str:
+    return re.sub(r"[^\w.]+", "-", text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +102,8 @@ class Terms:
     settings: Mapping[str, Any]
     minutes: float  # of CPU time for the training steps
     trial: float  # CPU-seconds of steps per phase, by which the length of a run is chosen
-    samples: int
+    samples: int  # trips
+    decode: tuple[str, ...] = ()  # options of `decode`
 
 
 @app.command()
@@ -110,7 +131,7 @@ def main(
     """Train, sample and decode every variant, unless that is done, and print one table."""
     terms = Terms(preset=preset, settings=read_settings(setting or []), minutes=minutes, trial=trial, samples=samples)
     variants = [Variant.read(text) for text in variant or []]
-    variants = variants or [Variant(loss, pack) for loss in LOSS_NAMES for pack in PACKS]
+    variants = variants or [Variant.of_loss(loss, pack) for loss in LOSS_NAMES for pack in PACKS]
     files = trips or SETS[WINTER].files(SHARED_DATA)
     seeds = list(dict.fromkeys(seed or [0]))
     figures = measure_all(files, work, variants, terms, seeds=seeds, jobs=jobs)
@@ -124,7 +145,8 @@ def measure_all(
     """Do what is not done yet, `jobs` variants at a time; returns the content of figures.json."""
     homes = {seed: work / f"seed-{seed}" for seed in seeds}
     for seed, home in homes.items():
-        draw(files, home / "real", seed=seed)
+        for real, options in {home / "real": [], **{one.real(home): one.options for one in variants}}.items():
+            draw(files, real, options, seed=seed)
     pairs = [(one, seed) for seed in homes for one in variants]
     for one, seed in pairs:  # before hours are spent
         refuse_other_terms(one, homes[seed], terms, seed=seed)
@@ -177,10 +199,10 @@ def do_all(tasks: Sequence[Callable[[], Any]], jobs: int) -> list[Any]:
 # ---- the real trips
 
 
-def draw(files: Sequence[Path], run: Path, *, seed: int) -> None:
-    """Make the run folder with the split and the images that all variants train on, unless it is there."""
+def draw(files: Sequence[Path], run: Path, more: Sequence[str] = (), *, seed: int) -> None:
+    """Make the run folder with the split and the images that variants train on, unless it is there."""
     if not (run / "images" / "spec.json").exists():
-        options = ["--resolution", str(RESOLUTION), "--layout", "lattice", "--seed", str(seed)]
+        options = ("--resolution", str(RESOLUTION), "--layout", "lattice", *more, "--seed", str(seed))
         run_stage("rasterize", *map(str, files), "--run", str(run), *options, log=run.parent / "rasterize.log")
         return
     absent = [str(path) for path in files if not path.exists()]
@@ -228,13 +250,18 @@ def measure_speeds(
     seeds: dict[Variant, int] = {}
     for one, seed in waiting:  # speed does not depend on it
         seeds.setdefault(one, seed)
-    configs = [resolve_config(terms.preset, changes_of(one, terms, seed=seed)) for one, seed in seeds.items()]
-    run = homes[waiting[0][1]] / "real"
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as fresh:
-        tried = [fresh.submit(try_phases, run, configs, terms.trial) for _ in range(jobs)]
-        rates, before = np.mean([one.result() for one in tried], axis=0)
-    found = [Speed(images_per_s=float(r), seconds_before=float(b)) for r, b in zip(rates, before, strict=True)]
-    return dict(zip(seeds, found, strict=True))
+    alike: dict[Path, list[Variant]] = {}
+    for one, seed in seeds.items():
+        alike.setdefault(one.real(homes[seed]), []).append(one)
+    found = {}
+    for run, drawn_alike in alike.items():
+        configs = [resolve_config(terms.preset, changes_of(one, terms, seed=seeds[one])) for one in drawn_alike]
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as fresh:
+            tried = [fresh.submit(try_phases, run, configs, terms.trial) for _ in range(jobs)]
+            rates, before = np.mean([one.result() for one in tried], axis=0)
+        for one, rate, seconds in zip(drawn_alike, rates, before, strict=True):
+            found[one] = Speed(images_per_s=float(rate), seconds_before=float(seconds))
+    return found
 
 
 def try_phases(run: Path, configs: Sequence[TrainConfig], seconds: float) -> tuple[NDArray, NDArray]:
@@ -313,8 +340,8 @@ def attend(variant: Variant, home: Path, terms: Terms, last_kimg: float | None, 
     folder = variant.folder(home)
     if not is_trained(folder):
         assert last_kimg is not None, "the speed of a variant that waits was measured"
-        train_variant(folder, home / "real", terms, changes_of(variant, terms, seed=seed), last_kimg=last_kimg)
-    decode_samples(folder, terms.samples, seed=seed)
+        train_variant(folder, variant.real(home), terms, changes_of(variant, terms, seed=seed), last_kimg=last_kimg)
+    decode_samples(folder, ceil(terms.samples / variant.trips_per_image), terms.decode, seed=seed)
 
 
 def is_trained(folder: Path) -> bool:
@@ -324,18 +351,19 @@ def is_trained(folder: Path) -> bool:
 
 def changes_of(variant: Variant, terms: Terms, *, seed: int) -> dict[str, Any]:
     """The settings in which a run differs from the preset, but for its length."""
-    return {**terms.settings, "loss": variant.loss, "pack": variant.pack, "seed": seed, "compile": "no"}
+    return {**terms.settings, **dict(variant.settings), "seed": seed, "compile": "no"}
 
 
 def asked_of(real: Path, terms: Terms, changes: Mapping[str, Any]) -> dict[str, Any]:
     """All that a trained variant follows from, as JSON."""
     config = resolve_config(terms.preset, changes).to_json()
-    return {"minutes": terms.minutes, **{k: v for k, v in config.items() if k != "last_kimg"}, "files": files_of(real)}
+    changed = {name: value for name, value in config.items() if name != "last_kimg"}
+    return {"minutes": terms.minutes, **changed, "images": real.name, "files": files_of(real)}
 
 
 def refuse_other_terms(variant: Variant, home: Path, terms: Terms, *, seed: int) -> None:
     """Raise `InputError` where a variant that was trained earlier is not the one asked for."""
-    asked, path = asked_of(home / "real", terms, changes_of(variant, terms, seed=seed)), variant.folder(home)
+    asked, path = asked_of(variant.real(home), terms, changes_of(variant, terms, seed=seed)), variant.folder(home)
     if not is_trained(path):
         return
     trained = json.loads((path / "trained.json").read_text(encoding="utf-8"))["asked"]
@@ -369,15 +397,15 @@ def _outcome(folder: Path) -> dict[str, Any]:
     return {name: last[name] for name in REPORTED} | {"kimg": last["nimg"] / 1000} | trained_by
 
 
-def decode_samples(folder: Path, samples: int, *, seed: int) -> None:
+def decode_samples(folder: Path, images: int, options: Sequence[str], *, seed: int) -> None:
     """Make `folder`/synthetic.parquet from so many samples, unless it is there."""
     decoded, record = folder / "synthetic.parquet", folder / "decode.json"
-    if decoded.exists() and json.loads(record.read_text(encoding="utf-8"))["images"] == samples:
+    if decoded.exists() and json.loads(record.read_text(encoding="utf-8"))["images"] == images:
         return
     same = ("--run", str(folder), "--seed", str(seed))
-    run_stage("pgan", "sample", *same, "--images", str(samples), "--device", "cpu", log=folder / "sample.log")
-    run_stage("decode", *same, "--workers", "1", log=folder / "decode.log")
-    _say(str(folder), f"decoded {samples:,} samples")
+    run_stage("pgan", "sample", *same, "--images", str(images), "--device", "cpu", log=folder / "sample.log")
+    run_stage("decode", *same, "--workers", "1", *options, log=folder / "decode.log")
+    _say(str(folder), f"decoded {images:,} samples")
 
 
 def _say(what: str, line: str) -> None:

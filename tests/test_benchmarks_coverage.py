@@ -79,7 +79,7 @@ def test_the_last_phase_fills_the_time_that_is_left():
 
 
 def test_speeds_are_those_of_real_steps_in_each_phase(work):
-    lazy, eager = Variant("ns-r1", 1), Variant("wgan-gp", 1)
+    lazy, eager = Variant.of_loss("ns-r1", 1), Variant.of_loss("wgan-gp", 1)
     settings = read_settings(["max_maps=16", "first_kimg=0.2", "fade_kimg=4", "penalty_steps_to_32px=8"])
     terms = Terms(preset="tiny", settings=settings, minutes=1, trial=0.3, samples=1)
     waiting, homes = [(lazy, 0), (eager, 0), (lazy, 1)], {0: work / "seed-0"}
@@ -107,7 +107,7 @@ def test_settings_that_cannot_be(pair, message):
 
 @pytest.mark.parametrize("text", ["ns-r1", "ns-r1:", "hinge:1", "ns-r1:x"])
 def test_variants_that_cannot_be(text):
-    assert Variant.read("wgan-gp:2") == Variant("wgan-gp", 2)
+    assert Variant.read("wgan-gp:2") == Variant.of_loss("wgan-gp", 2)
     with pytest.raises(InputError, match=f"--variant {text}: expected LOSS:PACK"):
         Variant.read(text)
 

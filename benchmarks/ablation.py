@@ -1,0 +1,111 @@
+"""What the design leaves open, one change at a time, at equal training time: drawing, labels, networks, averaging."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import typer
+
+from benchmarks.coverage import Terms, Variant, measure_all
+from benchmarks.fidelity.sets import SETS, SHARED_DATA, WINTER
+from benchmarks.measure import short
+from decode.compare import judge
+from rasterize.errors import InputError, exit_on_input_error
+from rasterize.files import write_json
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+AS_IT_IS = "as it is"
+ATTRIBUTE = "attribute"
+VARIANTS = (
+    Variant(name=AS_IT_IS),
+    Variant(name="4 trips per image", raster=(("trips-per-image", "4"),)),
+    Variant(name="16 trips per image", raster=(("trips-per-image", "16"),)),
+    Variant(name="32 px", raster=(("resolution", "32"),)),
+    Variant(name="32 px, stations where they are", raster=(("resolution", "32"), ("layout", "map"))),
+    Variant(name="strokes of sigma 0.7 px", raster=(("stroke-sigma", "0.7"),)),
+    Variant(name="grey, without direction", raster=(("mode", "grey"),)),
+    Variant(name="hour painted, not a label", raster=((ATTRIBUTE, "hour=off"), (ATTRIBUTE, "time_of_day=cyclic"))),
+    Variant(
+        name="user type and gender painted", raster=((ATTRIBUTE, "user_type=category"), (ATTRIBUTE, "gender=category"))
+    ),
+    Variant(
+        name="ranks among all trips", raster=((ATTRIBUTE, "duration_s=quantile"), (ATTRIBUTE, "birth_year=quantile"))
+    ),
+    Variant(name="latent of 16", settings=(("latent_size", 16),)),
+    Variant(name="latent of 256", settings=(("latent_size", 256),)),
+    Variant(name="G_ema of half-life 0.5 kimg", settings=(("ema_half_life_kimg", 0.5),)),
+    Variant(name="G_ema of half-life 8 kimg", settings=(("ema_half_life_kimg", 8.0),)),
+    Variant(name="loss ns-r1", settings=(("loss", "ns-r1"),)),
+    Variant(name="packs of 2", settings=(("pack", 2),)),
+)
+COLUMNS: Mapping[str, str] = {
+    "reached_by_trips": "trips on pairs reached",
+    "od_cpc": "OD CPC",
+    "start_hour_jsd": "start×hour JSD",
+    "bivariate_accuracy": "biv. acc.",
+    "c2st_auc": "C2ST AUC",
+    "tstr_duration_r2": "duration R²",
+    "tstr_user_type_auc": "user-type AUC",
+    "kimg": "kimg shown",
+}
+
+
+@app.command()
+def main(
+    data: Annotated[Path, typer.Option(help="Folder that holds citibike-jc/.")] = SHARED_DATA,
+    work: Annotated[Path, typer.Option(help="Folder for the runs and the figures.")] = Path("runs/ablation"),
+    variant: Annotated[list[str] | None, typer.Option(help="Only these, by name; repeat.")] = None,
+    minutes: Annotated[float, typer.Option(help="CPU time of each variant's training steps.")] = 4.0,
+    seed: Annotated[list[int] | None, typer.Option(help="Of the split and all else; repeat.", show_default="0")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Variants at a time, one thread each.")] = 1,
+) -> None:
+    """Train, sample, decode and judge every variant, unless that is done, and print one table."""
+    known = {one.name: one for one in VARIANTS}
+    for name in variant or []:
+        if name not in known:
+            raise InputError(f"--variant {name}: unknown; there are {'; '.join(known)}")
+    terms = Terms(
+        preset="tiny",
+        settings={"first_kimg": 10.0, "hold_kimg": 10.0},
+        minutes=minutes,
+        trial=2.0,
+        samples=25_000,
+        decode=("--ranks", "drawn"),
+    )
+    variants, seeds = [known[name] for name in variant or known], list(dict.fromkeys(seed or [0]))
+    figures = measure_all(SETS[WINTER].files(data), work, variants, terms, seeds=seeds, jobs=jobs)
+    for one in variants:
+        for row in figures["rows"][one.name]:
+            row |= judged(one, work / f"seed-{row['seed']}", row["seed"])
+    write_json(work / "figures.json", figures)
+    print(f"{figures['heading']}\n\n{minutes:g} CPU-minutes each\n\n{table(figures, variants)}")
+    print(f"\nall figures: {work / 'figures.json'}")
+
+
+def judged(variant: Variant, home: Path, seed: int) -> dict[str, float | None]:
+    """Figures of its calibrated trips, as many as trained."""
+    run = variant.folder(home)
+    real, trips = pd.read_parquet(home / "real" / "trips.parquet"), pd.read_parquet(run / "calibrated.parquet")
+    figures = judge(real, trips, seed=seed).figures["metrics"]
+    return {name: figures[name]["value"] for name in COLUMNS if name in figures}
+
+
+def table(figures: Mapping[str, Any], variants: Sequence[Variant]) -> str:
+    """A row for each variant in Markdown: the mean over seeds."""
+    lines = [f"| | {' | '.join(COLUMNS.values())} |", f"|---|{'---:|' * len(COLUMNS)}"]
+    for one in variants:
+        rows = figures["rows"][one.name]
+        cells = [_cell([row.get(name) for row in rows], 0 if name == "kimg" else 3) for name in COLUMNS]
+        lines.append(f"| {one.name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(values: Sequence[float | None], decimals: int) -> str:
+    return "–" if None in values else short(float(np.mean(values)), decimals)
+
+
+if __name__ == "__main__":
+    exit_on_input_error(app)

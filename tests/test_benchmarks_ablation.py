@@ -1,0 +1,55 @@
+"""The ablation benchmark: every variant can be drawn and trained, and is judged."""
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.ablation import COLUMNS, VARIANTS, app, judged, table
+from benchmarks.measure import short
+from pgan.config import resolve_config
+from rasterize.__main__ import app as rasterize
+from rasterize.city import write_city
+from rasterize.errors import InputError
+from rasterize.imageset import ImageSet
+from rasterize.read import ingest
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A data folder with two months of a simulated city."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "citibike-jc").mkdir()
+    for seed, month in enumerate(("01", "02")):
+        write_city(folder / "citibike-jc" / f"JC-2019{month}-trips.csv", trips=1_200, stations=8, seed=seed)
+    return folder
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda one: one.name)
+def test_every_variant_changes_what_its_name_says(variant, data, tmp_path):
+    assert resolve_config("tiny", dict(variant.settings)).latent_size
+    assert bool(variant.settings) + bool(variant.raster) == (variant.name != "as it is")
+    if variant.raster:
+        files = [str(path) for path in (data / "citibike-jc").iterdir()]
+        usual = ["--resolution=16", "--layout=lattice"]
+        for name, options in (("usual", usual), ("changed", [*usual, *variant.options])):
+            CliRunner().invoke(rasterize, [*files, f"--run={tmp_path / name}", *options], catch_exceptions=False)
+        first, other = (ImageSet.open(tmp_path / name / "images") for name in ("usual", "changed"))
+        assert first.spec != other.spec and other.spec.trips_per_image == variant.trips_per_image
+
+
+def test_calibrated_trips_are_judged_and_stand_in_the_table(data, tmp_path):
+    variant = VARIANTS[1]
+    ingest(list((data / "citibike-jc").iterdir()), tmp_path / "real")
+    real = pd.read_parquet(tmp_path / "real" / "trips.parquet")
+    variant.folder(tmp_path).mkdir()
+    real[real["split"] == "C"].to_parquet(variant.folder(tmp_path) / "calibrated.parquet")
+    row = judged(variant, tmp_path, 0)
+    assert row["c2st_auc"] < 0.6 and row["bivariate_accuracy"] > 0.8 and set(row) < set(COLUMNS)
+    text = table({"rows": {variant.name: [{**row, "kimg": 40.2, "reached_by_trips": 0.5}]}}, [variant])
+    assert text.splitlines()[2].startswith(f"| {variant.name} | .500 | {short(row['od_cpc'])} |")
+    assert text.endswith(" | 40 |")
+
+
+def test_an_unknown_variant_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--variant 5 px: unknown; there are as it is; 4 trips per image"):
+        CliRunner().invoke(app, ["--variant", "5 px", "--work", str(tmp_path)], catch_exceptions=False)
