@@ -26,25 +26,25 @@ def choose_run(run: Path, *, rows: int, dialect: str = "source", seed: int = 0) 
     Where D has judged them (redrawn/verdicts.npy, by `python -m pgan judge`) a trip's chance follows its verdict.
     """
     trips, images = pd.read_parquet(candidates_of(run)), ImageSet.open(run / "fakes")
-    verdicts = read_verdicts(run, trips["image"].to_numpy())
+    verdicts = read_verdicts(run, len(trips))
     chosen = choose(trips, images.labels, images.spec, rows=rows, verdicts=verdicts, seed=seed)
     write_table(run / "chosen", chosen, images.spec.source if dialect == "source" else {}, seed=seed)
     how = "by margins alone: no D has judged them" if verdicts is None else "by D's verdicts and by margins"
     return f"{len(chosen):,} of {len(trips):,} trips chosen {how}\nwrote {run / 'chosen.csv'}, and .parquet"
 
 
-def read_verdicts(run: Path, image: NDArray) -> NDArray | None:
-    """The verdict on the redrawn image of each trip, float32 [N], by its fake, `image` [N]; None if there are none."""
+def read_verdicts(run: Path, count: int) -> NDArray | None:
+    """The verdict on each of `count` trips, float32 [N]; None if there are none."""
     path = run / "redrawn" / "verdicts.npy"
     if not path.exists():
         return None
-    verdicts, (fakes, redrawn) = np.load(path), np.unique(image, return_inverse=True)
-    if len(verdicts) != len(fakes):
+    verdicts = np.load(path)
+    if len(verdicts) != count:
         raise InputError(
-            f"{path}: {len(verdicts)} verdicts, but {len(fakes)} images were redrawn; "
+            f"{path}: {len(verdicts)} verdicts, but {count} trips to choose from; "
             f"judge them again: `python -m pgan judge --run {run}`"
         )
-    return verdicts[redrawn]
+    return verdicts
 
 
 def choose(

@@ -50,7 +50,7 @@ class Judged:
 def judge(
     run_folder: Path, *, jury: int, kimg: float, seed: int, device: torch.device, workers: int | None = None
 ) -> list[Judged]:
-    """Write RUN/redrawn/verdicts.npy: for each of its images the log of how much likelier it is among the reals.
+    """Write RUN/redrawn/verdicts.npy: for each of its trips the log of how much likelier it is among the real ones.
 
     A D is trained as in the game, but on fakes that do not change, and to the end: it then is the ratio of the two
     densities, by which fakes may be chosen (discriminator rejection sampling, Azadi et al. 2019; Metropolis-Hastings
@@ -62,7 +62,7 @@ def judge(
     """
     if jury < 1:
         raise InputError(f"--jury {jury}: at least one D must judge")
-    reals, fakes = ImageSet.open(run_folder / "images"), ImageSet.open(run_folder / "redrawn")
+    reals, fakes = _open_sides(run_folder)
     refuse_unlike(reals, fakes)
     threads = torch.get_num_threads()
     learn = partial(_judge_alone, run_folder, kimg=kimg, seed=seed, device=device, threads=threads)
@@ -87,6 +87,11 @@ def refuse_unlike(reals: ImageSet, fakes: ImageSet) -> None:
             raise InputError(f"{images.folder}: {len(images)} images; D needs at least {FEWEST} of each to judge")
 
 
+def _open_sides(run_folder: Path) -> tuple[ImageSet, ImageSet]:
+    """Reals and fakes, one trip to an image."""
+    return ImageSet.open(run_folder / "images").trip_by_trip(), ImageSet.open(run_folder / "redrawn")
+
+
 def _judge_alone(
     run_folder: Path, member: int, *, kimg: float, seed: int, device: torch.device, threads: int
 ) -> tuple[NDArray, Judged]:
@@ -97,9 +102,7 @@ def _judge_alone(
     # each image by itself: no packs, no deviation of a group
     shape = replace(shape, pack=1, stddev_group=1, dense_size=WIDER * shape.dense_size)
     network = make_networks(shape, seed=seed + member)[1].to(device)
-    sides = [
-        _Side.of(ImageSet.open(run_folder / name), scales, member=member, seed=seed) for name in ("images", "redrawn")
-    ]
+    sides = [_Side.of(images, scales, member=member, seed=seed) for images in _open_sides(run_folder)]
     best, found = _learn(network, *sides, kimg=kimg, seed=seed + member)
     network.load_state_dict(best)
     print(f"D {member + 1}: {found}", flush=True)

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -143,6 +144,20 @@ class ImageSet:
     def strokes(self) -> Strokes | None:
         """The trips behind the images; none behind generated ones."""
         return self._strokes
+
+    def trip_by_trip(self) -> Self:
+        """The same trips, each in an image of its own with the label of the one it was in; drawn, so not for fakes."""
+        if self.spec.trips_per_image == 1:
+            return self
+        if self._strokes is None:
+            raise InputError(f"{self.folder}: no strokes.npz, so its trips cannot be drawn one by one")
+        alone = copy(self)
+        vars(alone).pop("_pen", None)
+        alone.spec = replace(self.spec, trips_per_image=1)
+        alone.labels = np.repeat(self.labels, np.diff(self._strokes.offsets), axis=0)
+        alone._strokes = replace(self._strokes, offsets=np.arange(len(alone.labels) + 1))
+        alone._images = None
+        return alone
 
     @cached_property
     def _pen(self) -> "Pen":

@@ -260,20 +260,14 @@ def encode_values(
 
 
 def redraw_trips(folder: Path, spec: Spec, trips: pd.DataFrame, *, seed: int = 0) -> None:
-    """Draw decoded trips as an image set of the same meaning: those of one fake (column `image`) share an image again.
-
-    Images are in the order of the fakes; fakes without a trip have none.
-    """
-    order = np.argsort(trips["image"].to_numpy(), kind="stable")
-    trips = trips.iloc[order].reset_index(drop=True)
-    _, first = np.unique(trips["image"].to_numpy(), return_index=True)
+    """Draw decoded trips as an image set of the same meaning, each trip in an image of its own, in their order."""
     ends, labels = spec.places_of(trips), encode_labels(trips, spec.factors)
     values = encode_values(
         trips, spec.channels, np.random.default_rng(seed), known=lambda rows: spec.known_of(ends[rows], labels[rows])
     )
     begin_image_set(folder)
-    write_strokes(folder, Strokes.straight(ends, values=values, offsets=[*first, len(trips)]))
-    write_labels_and_spec(folder, spec, labels[first])
+    write_strokes(folder, Strokes.straight(ends, values=values))
+    write_labels_and_spec(folder, replace(spec, trips_per_image=1), labels)
 
 
 def group_by_label(labels: NDArray, trips_per_image: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:

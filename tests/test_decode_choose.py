@@ -97,8 +97,8 @@ def test_as_many_trips_as_there_are_cannot_be_chosen(images, rows):
 
 def test_decoded_trips_are_redrawn_as_they_were_drawn(run, images):
     redrawn, trips = ImageSet.open(run / "redrawn"), pd.read_parquet(run / "synthetic.parquet")
-    fakes = np.unique(trips["image"])
-    assert redrawn.spec == images.spec and len(redrawn) == len(fakes) > 0.95 * len(images)
+    fakes = trips["image"].to_numpy()
+    assert redrawn.spec == images.spec and len(redrawn) == len(trips) > 0.95 * len(images)
     np.testing.assert_array_equal(redrawn.labels, images.labels[fakes])
     is_right = (redrawn.strokes.ends == images.strokes.ends[fakes]).all(axis=1)
     assert is_right.mean() > 0.98
@@ -106,6 +106,24 @@ def test_decoded_trips_are_redrawn_as_they_were_drawn(run, images):
     same = np.flatnonzero(is_right)
     np.testing.assert_allclose(redrawn.read(same)[:, :planes], images.read(fakes[same])[:, :planes], atol=1e-5)
     assert np.abs(redrawn.strokes.values[same] - images.strokes.values[fakes[same]]).mean() < 0.1  # ties are by chance
+
+
+def test_trips_that_share_an_image_are_redrawn_and_judged_one_by_one(tmp_path):
+    write_city(tmp_path / "city.csv", trips=3_000, stations=12)
+    options = {"ingest_options": IngestOptions(), "options": RasterOptions(trips_per_image=4)}
+    images = raster([str(tmp_path / "city.csv")], tmp_path, **options).images
+    write_image_set(tmp_path / "fakes", images.spec, [images.read(np.arange(len(images)))], images.labels)
+    decode_run(tmp_path)
+    alone, redrawn = images.trip_by_trip(), ImageSet.open(tmp_path / "redrawn")
+    trips = pd.read_parquet(tmp_path / "synthetic.parquet")
+    assert alone.spec == redrawn.spec and alone.spec.trips_per_image == 1
+    assert len(alone) == len(images.strokes.ends) > 2 * len(images) and len(redrawn) == len(trips)
+    together = np.add.reduceat(alone.read(np.arange(len(alone))), images.strokes.offsets[:-1])
+    np.testing.assert_allclose(together, images.read(np.arange(len(images))), atol=1e-5)
+    assert not redrawn.strokes.paths.size and redrawn.trip_by_trip() is redrawn
+    np.save(tmp_path / "redrawn" / "verdicts.npy", np.where(trips["user_type"] == "Customer", 0, -4).astype(np.float32))
+    choose_run(tmp_path, rows=100)
+    assert len(pd.read_parquet(tmp_path / "chosen.parquet")) == 100
 
 
 def test_a_run_is_chosen_from_with_and_without_verdicts(run):
@@ -124,9 +142,9 @@ def test_a_run_is_chosen_from_with_and_without_verdicts(run):
 def test_verdicts_on_other_trips_are_refused(run, tmp_path):
     (tmp_path / "redrawn").mkdir()
     np.save(tmp_path / "redrawn" / "verdicts.npy", np.zeros(7, np.float32))
-    with pytest.raises(InputError, match="7 verdicts, but 2 images were redrawn; judge them again"):
-        read_verdicts(tmp_path, np.array([3, 9, 3]))
-    assert read_verdicts(run / "images", np.array([0])) is None
+    with pytest.raises(InputError, match="7 verdicts, but 3 trips to choose from; judge them again"):
+        read_verdicts(tmp_path, 3)
+    assert read_verdicts(run / "images", 1) is None
 
 
 def test_nothing_decoded_and_unknown_ranks_are_said(run, tmp_path):
