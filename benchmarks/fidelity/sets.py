@@ -30,17 +30,16 @@ class TripSet:
 WINTER = "jersey-city"
 SETS: Mapping[str, TripSet] = {
     WINTER: TripSet(patterns=("citibike-jc/JC-201901-*", "citibike-jc/JC-201902-*")),
-    "jersey-city-year": TripSet(
-        patterns=("citibike-jc/JC-2018*", "citibike-jc/JC-2019*"),
-        recipe=Recipe(judge=("--jury", "2", "--kimg", "400", "--workers", "2")),
-        most_judged=20_000,
-    ),
+    "jersey-city-year": TripSet(patterns=("citibike-jc/JC-2018*", "citibike-jc/JC-2019*"), most_judged=20_000),
     "new-york": TripSet(
         patterns=("citibike-nyc/nyc-652k-trips.parquet",),
         recipe=Recipe(
-            raster=("--resolution", "40", "--layout", "lattice"),
-            sample=("--images", "400000", "--checkpoints", "8"),
-            judge=("--jury", "2", "--kimg", "200", "--workers", "2"),
+            raster=("--resolution", "40", "--layout", "lattice", "--trips-per-image", "4"),
+            train=(
+                *("--preset", "tiny", "--first-kimg", "10", "--hold-kimg", "20", "--last-kimg", "80"),
+                *("--compile", "no", "--checkpoint-kimg", "10", "--keep-checkpoints", "4"),
+            ),
+            sample=("--images", "60000", "--checkpoints", "4"),
         ),
         most_judged=20_000,
     ),
