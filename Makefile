@@ -9,9 +9,11 @@ RASTER     ?=
 TRAIN      ?=
 SAMPLE     ?=
 DECODE     ?=
+JUDGE      ?=
 ROWS       ?= 10000
 FIDELITY   ?=
 COVERAGE   ?=
+ABLATION   ?=
 
 PYTHON := .venv/bin/python
 READY  := .venv/ready
@@ -25,7 +27,8 @@ CHOSEN := $(RUN)/chosen.parquet
 REPORT := $(RUN)/report/metrics.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo raster train decode choose report test lint bench bench-coverage bench-fidelity bench-train notebooks FORCE
+.PHONY: help demo raster train decode choose report test lint notebooks FORCE \
+	bench bench-ablation bench-coverage bench-fidelity bench-train
 .DELETE_ON_ERROR:
 
 help:
@@ -37,12 +40,13 @@ help:
 	@echo '  make raster     trip files -> clean trips, stations, images     TRIPS= RUN= RESOLUTION= K= RASTER='
 	@echo '  make train      images -> progressive-growing GAN               RUN= PRESET= TRAIN='
 	@echo '  make decode     GAN -> fake images -> synthetic.csv/.parquet    RUN= SAMPLE= DECODE='
-	@echo '  make choose     the trips that D takes for real -> chosen.csv   RUN= ROWS='
+	@echo '  make choose     the trips that D takes for real -> chosen.csv   RUN= JUDGE= ROWS='
 	@echo '  make report     real against synthetic -> report/index.html     RUN='
 	@echo
 	@echo '  make lint       ruff        make bench      speed of the codec'
 	@echo '  make bench-fidelity  our trips beside other generators  FIDELITY="--run RUN --external"'
 	@echo '  make bench-coverage  station pairs that losses reach, at equal time  COVERAGE="--minutes 10 --jobs 2"'
+	@echo '  make bench-ablation  drawing, labels, latent, averaging, at equal time  ABLATION="--minutes 4 --jobs 2"'
 	@echo '  make notebooks  run the notebooks in notebooks/'
 	@echo
 	@echo 'Variables and their values now:'
@@ -52,7 +56,7 @@ help:
 	@echo '  K=$(K)                trips per image'
 	@echo '  PRESET=$(PRESET)        tiny (a CPU, minutes), default, paper'
 	@echo '  ROWS=$(ROWS)          trips to choose from those decoded, of which there should be many more'
-	@echo '  RASTER= TRAIN= SAMPLE= DECODE=  more flags of the commands, e.g. SAMPLE="--images 200000"'
+	@echo '  RASTER= TRAIN= SAMPLE= DECODE= JUDGE=  more flags of the commands, e.g. SAMPLE="--images 200000"'
 	@echo
 	@echo "Example: make raster train decode report TRIPS='data/JC-2019*' RUN=runs/jc PRESET=tiny"
 
@@ -102,7 +106,7 @@ $(TABLE): $(FAKES)
 	$(PYTHON) -m decode --run $(RUN) $(DECODE)
 
 $(JUDGED): $(TABLE)
-	$(PYTHON) -m pgan judge --run $(RUN)
+	$(PYTHON) -m pgan judge --run $(RUN) $(JUDGE)
 
 $(CHOSEN): $(JUDGED)
 	$(PYTHON) -m decode choose --run $(RUN) --rows $(ROWS)
@@ -127,6 +131,9 @@ bench-train: $(READY)
 
 bench-coverage: $(READY)
 	$(PYTHON) -m benchmarks.coverage $(COVERAGE)
+
+bench-ablation: $(READY)
+	$(PYTHON) -m benchmarks.ablation $(ABLATION)
 
 bench-fidelity: $(READY)
 	$(PYTHON) -m benchmarks.fidelity $(FIDELITY)

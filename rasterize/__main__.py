@@ -61,7 +61,7 @@ def main(
     attribute: Annotated[
         list[str] | None,
         typer.Option(
-            help="How a column enters: NAME=factor, linear, quantile, cyclic, category or off; repeat.",
+            help="How a column enters: NAME=factor, linear, quantile, conditional, cyclic, category or off; repeat.",
             rich_help_panel=DRAWING,
         ),
     ] = None,

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.ablation import COLUMNS, VARIANTS, app, judged, table
+from benchmarks.ablation import AS_IT_IS, COLUMNS, VARIANTS, app, judged, table
 from benchmarks.measure import short
 from pgan.config import resolve_config
 from rasterize.__main__ import app as rasterize
@@ -24,17 +24,28 @@ def data(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda one: one.name)
-def test_every_variant_changes_what_its_name_says(variant, data, tmp_path):
-    assert resolve_config("tiny", dict(variant.settings)).latent_size
-    assert bool(variant.settings) + bool(variant.raster) == (variant.name != "as it is")
-    if variant.raster:
-        files = [str(path) for path in (data / "citibike-jc").iterdir()]
-        usual = ["--resolution=16", "--layout=lattice"]
-        for name, options in (("usual", usual), ("changed", [*usual, *variant.options])):
-            CliRunner().invoke(rasterize, [*files, f"--run={tmp_path / name}", *options], catch_exceptions=False)
-        first, other = (ImageSet.open(tmp_path / name / "images") for name in ("usual", "changed"))
-        assert first.spec != other.spec and other.spec.trips_per_image == variant.trips_per_image
+@pytest.fixture(scope="module")
+def drawn(data, tmp_path_factory):
+    """Draws the trips with some options; returns the image set."""
+    files = [str(path) for path in (data / "citibike-jc").iterdir()]
+
+    def draw(*options):
+        run = tmp_path_factory.mktemp("drawn")
+        asked = [*files, f"--run={run}", "--resolution=16", "--layout=lattice", *options]
+        CliRunner().invoke(rasterize, asked, catch_exceptions=False)
+        return ImageSet.open(run / "images")
+
+    return draw
+
+
+def test_every_variant_changes_what_its_name_says(drawn):
+    usual = drawn().spec
+    for variant in VARIANTS:
+        assert resolve_config("tiny", dict(variant.settings)).latent_size
+        assert bool(variant.settings) + bool(variant.raster) == (variant.name != AS_IT_IS)
+        if variant.raster:
+            spec = drawn(*variant.options).spec
+            assert spec != usual and spec.trips_per_image == variant.trips_per_image, variant.name
 
 
 def test_calibrated_trips_are_judged_and_stand_in_the_table(data, tmp_path):

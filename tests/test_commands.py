@@ -138,11 +138,11 @@ def test_make_goes_from_trips_to_chosen_ones(tmp_path):
         "READY=setup.cfg",
         f"RUN={tmp_path}/run",
     ]
-    make += ["TRIPS=setup.cfg", "SAMPLE=--images 99", "DECODE=--ranks drawn", "ROWS=7"]
+    make += ["TRIPS=setup.cfg", "SAMPLE=--images 99", "DECODE=--ranks drawn", "JUDGE=--jury 2", "ROWS=7"]
     printed = subprocess.run(make, capture_output=True, text=True, cwd=ROOT, check=True).stdout
     run = f"--run {tmp_path}/run"
     told = ["rasterize setup.cfg", f"pgan train {run}", f"pgan sample {run} --images 99", f"decode {run} --ranks drawn"]
-    told += [f"pgan judge {run}", f"decode choose {run} --rows 7", "decode compare"]
+    told += [f"pgan judge {run} --jury 2", f"decode choose {run} --rows 7", "decode compare"]
     places = [printed.index(f"-m {command}") for command in told]
     assert places == sorted(places)
 
