@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.fidelity.__main__ import app, table
-from benchmarks.fidelity.ours import Recipe, make_ours, stages_of
+from benchmarks.fidelity.ours import Recipe, make_ours, stages_of, took_file
 from benchmarks.fidelity.rivals import draw_from_leaves, independent_columns, joint_histograms, sequential_trees
 from benchmarks.fidelity.sets import SETS, WINTER, trip_set
 from benchmarks.fidelity.split import check_same_split, to_trips, training_table
@@ -145,7 +145,7 @@ def test_stages_that_are_done_are_not_done_again_and_others_are_tried(tmp_path):
     for name, (_, made) in stages_of([], tmp_path, SETS[WINTER].recipe, rows=9, seed=1).items():
         (tmp_path / made).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / made).touch()
-        (tmp_path / f"{name}.json").write_text('{"wall_seconds": 7}')
+        took_file(tmp_path, name).write_text('{"wall_seconds": 7}')
     spent = make_ours([], tmp_path, SETS[WINTER].recipe, rows=9, seed=1)
     assert spent == dict.fromkeys(["rasterize", "train", "sample", "decode", "judge", "choose"], 7)
     (tmp_path / "chosen.parquet").unlink()

@@ -37,10 +37,15 @@ def make_ours(files: Sequence[Path], run: Path, recipe: Recipe, *, rows: int, se
     write_json(record, by)
     stages = stages_of(files, run, recipe, rows=rows, seed=seed)
     for name, (command, made) in stages.items():
-        took = run / f"{name}.json"
+        took = took_file(run, name)
         if not ((run / made).exists() and took.exists()):
             write_json(took, run_stage(*command, log=run / f"{name}.log"))
-    return {name: json.loads((run / f"{name}.json").read_text(encoding="utf-8"))["wall_seconds"] for name in stages}
+    return {name: json.loads(took_file(run, name).read_text(encoding="utf-8"))["wall_seconds"] for name in stages}
+
+
+def took_file(run: Path, stage: str) -> Path:
+    """Where the seconds of a stage are kept."""
+    return run / f"{stage}-took.json"
 
 
 def stages_of(
