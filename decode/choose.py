@@ -1,6 +1,6 @@
 """Which of many synthetic trips are kept: those that D takes for real, in numbers that bring the margins out right.
 
-Nothing here looks at a training trip: margins are what the spec tells of all of them together.
+Nothing here looks at a training trip: margins are counts of all of them together, by one thing at a time.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from decode.run import candidates_of, write_table
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
 from rasterize.places import all_stations
+from rasterize.raster import encode_labels
 from rasterize.spec import Spec
 
 ROUNDS, CLOSE = 200, 1e-6  # of raking; the largest relative error of a margin that ends it
@@ -25,10 +26,10 @@ def choose_run(run: Path, *, rows: int, dialect: str = "source", seed: int = 0) 
 
     Where D has judged them (redrawn/verdicts.npy, by `python -m pgan judge`) a trip's chance follows its verdict.
     """
-    trips, images = pd.read_parquet(candidates_of(run)), ImageSet.open(run / "fakes")
+    trips, trained = pd.read_parquet(candidates_of(run)), ImageSet.open(run / "images").trip_by_trip()
     verdicts = read_verdicts(run, len(trips))
-    chosen = choose(trips, images.labels, images.spec, rows=rows, verdicts=verdicts, seed=seed)
-    write_table(run / "chosen", chosen, images.spec.source if dialect == "source" else {}, seed=seed)
+    chosen = choose(trips, trained.labels, trained.spec, rows=rows, verdicts=verdicts, seed=seed)
+    write_table(run / "chosen", chosen, trained.spec.source if dialect == "source" else {}, seed=seed)
     how = "by margins alone: no D has judged them" if verdicts is None else "by D's verdicts and by margins"
     return f"{len(chosen):,} of {len(trips):,} trips chosen {how}\nwrote {run / 'chosen.csv'}, and .parquet"
 
@@ -58,11 +59,11 @@ def choose(
 ) -> pd.DataFrame:
     """`rows` of the trips, without repetition, whose margins are those of the training trips.
 
-    Margins are start stations, end stations (both in the spec) and each factor (as in `labels` [N, F] of all images,
-    which follow the training trips). Weights begin at what D says of each trip, e^verdict (importance resampling; Azadi
-    et al. 2019), or alike; then iterative proportional fitting (Deming & Stephan 1940) and systematic sampling with
-    these as chances, along trips in the order of `_in_order`: of those that lie together a number comes in that differs
-    by less than 1 from what is expected, not by the chance of drawing each (implicit stratification; Cochran 1977,
+    Margins are start stations, end stations (both in the spec) and each factor (`labels` [T, F] of the training
+    trips). Weights begin at what D says of each trip, e^verdict (importance resampling; Azadi et al. 2019), or
+    alike; then iterative proportional fitting (Deming & Stephan 1940) and systematic sampling with these as
+    chances, along trips in the order of `_in_order`: of those that lie together a number comes in that differs by
+    less than 1 from what is expected, not by the chance of drawing each (implicit stratification; Cochran 1977,
     section 8.5). Raises `InputError` when there are not more trips than asked for.
     """
     if not 0 < rows < len(trips):
@@ -92,9 +93,11 @@ def _margins(trips: pd.DataFrame, labels: NDArray, spec: Spec) -> tuple[list[NDA
     index = pd.Index([station.id for station in stations])
     cells = [index.get_indexer(trips[f"{end}_station_id"]) for end in ("start", "end")]
     targets = [np.array([getattr(station, uses) for station in stations], float) for uses in ("starts", "ends")]
-    for column, factor in enumerate(spec.factors):
-        cells.append(labels[trips["image"].to_numpy(), column].astype(np.int64))
-        targets.append(np.bincount(labels[:, column], minlength=len(factor.values)).astype(float))
+    cells.extend(encode_labels(trips, spec.factors).T.astype(np.int64))
+    targets.extend(
+        np.bincount(column, minlength=len(factor.values)).astype(float)
+        for column, factor in zip(labels.T, spec.factors, strict=True)
+    )
     return cells, [target / target.sum() for target in targets]
 
 

@@ -39,11 +39,13 @@ def repeated(images, weights, count, seed=0):
 
 
 def trips_of(images, image):
-    """Trips that these images show: stations' ids and start to the hour of the week."""
+    """Trips that these images show: stations' ids, start to the hour of the week, user type and gender."""
     ids = np.array([station.id for station in all_stations(images.spec.places)])[images.strokes.ends[image]]
     hour, day = images.labels[image, :2].astype(int).T
     started_at = pd.Timestamp("2019-01-07") + pd.to_timedelta(24 * day + hour, unit="h")  # a Monday
     trips = pd.DataFrame({"start_station_id": ids[:, 0], "end_station_id": ids[:, 1], "started_at": started_at})
+    for factor, label in zip(images.factors[2:], images.labels[image, 2:].T, strict=True):
+        trips[factor.name] = factor.decode(label)
     return trips.assign(image=image, trip_id=np.arange(len(image)))
 
 
@@ -122,8 +124,13 @@ def test_trips_that_share_an_image_are_redrawn_and_judged_one_by_one(tmp_path):
     np.testing.assert_allclose(together, images.read(np.arange(len(images))), atol=1e-5)
     assert not redrawn.strokes.paths.size and redrawn.trip_by_trip() is redrawn
     np.save(tmp_path / "redrawn" / "verdicts.npy", np.where(trips["user_type"] == "Customer", 0, -4).astype(np.float32))
-    choose_run(tmp_path, rows=100)
-    assert len(pd.read_parquet(tmp_path / "chosen.parquet")) == 100
+    choose_run(tmp_path, rows=300)
+    chosen = pd.read_parquet(tmp_path / "chosen.parquet")
+    by_image, by_trip = (
+        (images.factors[2].decode(labels[:, 2]) == "Customer").mean() for labels in (images.labels, alone.labels)
+    )
+    assert len(chosen) == 300 and by_image > by_trip + 0.05  # rare labels have images with fewer trips
+    assert (chosen["user_type"] == "Customer").mean() == pytest.approx(by_trip, abs=0.015)
 
 
 def test_a_run_is_chosen_from_with_and_without_verdicts(run):
