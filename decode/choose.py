@@ -1,9 +1,10 @@
 """Which of many synthetic trips are kept: those that D takes for real, in numbers that bring the margins out right.
 
-Nothing here looks at a training trip: margins are counts of all of them together, by one thing at a time.
+Nothing here looks at a training trip: margins are counts of all of them together.
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -93,11 +94,12 @@ def _margins(trips: pd.DataFrame, labels: NDArray, spec: Spec) -> tuple[list[NDA
     index = pd.Index([station.id for station in stations])
     cells = [index.get_indexer(trips[f"{end}_station_id"]) for end in ("start", "end")]
     targets = [np.array([getattr(station, uses) for station in stations], float) for uses in ("starts", "ends")]
-    cells.extend(encode_labels(trips, spec.factors).T.astype(np.int64))
-    targets.extend(
-        np.bincount(column, minlength=len(factor.values)).astype(float)
-        for column, factor in zip(labels.T, spec.factors, strict=True)
-    )
+    sizes, found = [len(factor.values) for factor in spec.factors], encode_labels(trips, spec.factors)
+    for columns in list(combinations(range(len(sizes)), 2)) or [(column,) for column in range(len(sizes))]:
+        shape = [sizes[column] for column in columns]
+        wanted, has = (np.ravel_multi_index(table[:, columns].T, shape) for table in (labels, found))
+        cells.append(has)
+        targets.append(np.bincount(wanted, minlength=np.prod(shape)).astype(float))
     return cells, [target / target.sum() for target in targets]
 
 

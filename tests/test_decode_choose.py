@@ -69,6 +69,19 @@ def test_margins_come_back(images):
     assert np.abs(np.bincount(hours, minlength=24) / len(hours) - wanted).sum() / 2 < 0.04
 
 
+def test_two_labels_come_back_together(images):
+    hour, day, kind = images.labels[:, :3].T.astype(int)
+    weights = np.where((day >= 5) ^ (kind == 0), 0.3, 1.0) * np.where((hour < 12) ^ (day >= 5), 0.5, 1.0)
+    trips, _ = repeated(images, weights, 12_000)
+    chosen = choose(trips, images.labels, images.spec, rows=1_500)["image"].to_numpy()
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        cell = images.labels[:, one].astype(int) * 100 + images.labels[:, other]
+        wanted, found, before = (
+            np.bincount(cell[of], minlength=2_400) / len(of) for of in (np.arange(len(cell)), chosen, trips["image"])
+        )
+        assert np.abs(found - wanted).sum() < 0.5 * np.abs(before - wanted).sum()
+
+
 def test_verdicts_bring_back_flows_that_margins_do_not_tell(images):
     pair = images.strokes.ends @ [100, 1]
     bias = np.random.default_rng(0).permutation(np.geomspace(0.2, 5, 2_000))
