@@ -40,6 +40,7 @@ SETS: Mapping[str, TripSet] = {
                 *("--compile", "no", "--checkpoint-kimg", "10", "--keep-checkpoints", "4"),
             ),
             sample=("--images", "20000", "--checkpoints", "4"),
+            judge=("--jury", "2", "--kimg", "60", "--workers", "2"),
         ),
         most_judged=20_000,
     ),
