@@ -66,11 +66,13 @@ $(READY): setup.cfg constraints.txt
 	touch $@
 
 demo: $(CITY)
-	@$(MAKE) --no-print-directory report TRIPS=$(CITY) RUN=runs/demo RESOLUTION=16 TRAIN='--last-kimg 32' DECODE='--ranks spread'
+	@$(MAKE) --no-print-directory choose report TRIPS=$(CITY) RUN=runs/demo RESOLUTION=16 K=4 TRAIN='--last-kimg 16' \
+	    SAMPLE='--images 8000' DECODE='--ranks drawn' JUDGE='--jury 1 --kimg 40' ROWS=10000
 	@echo
 	@echo 'The demo is done. Simulated trips went in; synthetic trips came out:'
-	@echo '  runs/demo/synthetic.csv           the synthetic trip table'
-	@echo '  runs/demo/report/index.html       how good it is: open it in a browser'
+	@echo '  runs/demo/chosen.csv              the synthetic trip table: the best of many trips'
+	@echo '  runs/demo/synthetic.csv           all of them, as the GAN painted them'
+	@echo '  runs/demo/report/index.html       how good both are: open it in a browser'
 	@echo '  runs/demo/images/contact_sheet.png, runs/demo/model/timelapse.gif   what the GAN saw and learned'
 
 $(CITY): | $(READY)
