@@ -62,7 +62,7 @@ def main(
     row: Annotated[
         list[str] | None, typer.Option(metavar="NAME=FILE", help="A row from a file of synthetic trips; repeat.")
     ] = None,
-    ours: Annotated[bool, typer.Option(help="Make our own row too, as far as it is not there (an hour).")] = True,
+    ours: Annotated[bool, typer.Option(help="Make our own row too, as far as it is not there (half an hour).")] = True,
     external: Annotated[
         bool,
         typer.Option("--external", help="Install and fit TabularARGN, TVAE and CTGAN too (3 GB; half an hour)."),
