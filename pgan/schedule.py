@@ -77,7 +77,7 @@ class Schedule:
         """Level and alpha after `nimg` images; past the end it stays at the last phase's end."""
         phases = self.phases()
         level, fading, begin, length = next((p for p in reversed(phases) if p[2] <= nimg), phases[0])
-        progress = min(1.0, (nimg - begin) / length)
+        progress = 1.0 if nimg >= self.total else min(1.0, (nimg - begin) / length)  # whatever lengths round to
         return Growth(
             level=level,
             height=self.base_height * 2**level,

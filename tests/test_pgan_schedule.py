@@ -38,7 +38,13 @@ def test_a_run_grows_from_the_base_to_full_size_and_never_back(config, doublings
     assert all(0 <= growth.alpha <= 1 and growth.height == 4 * 2**growth.level for growth in growths)
     assert all(growth.alpha == 1 or growth.fading for growth in growths)
     end = schedule.growth_at(schedule.total)
-    assert (end.height, end.alpha, end.last) == (size, 1.0, True) and end.progress == pytest.approx(1.0)
+    assert (end.height, end.alpha, end.last, end.progress) == (size, 1.0, True, 1.0)
+
+
+def test_a_phase_whose_length_rounds_ends_whole():
+    config = TrainConfig(first_kimg=0, fade_kimg=1, hold_kimg=0, last_kimg=0.010000000000000002)
+    schedule = Schedule.of(config, height=8, width=8)
+    assert schedule.growth_at(schedule.total).progress == 1.0
 
 
 def test_phases_of_a_run_from_4_to_16_px():
