@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import pandas as pd
 import typer
 
-from benchmarks.coverage import Terms, Variant, measure_all
+from benchmarks.coverage import Columns, Terms, Variant, measure_all, table_of
 from benchmarks.fidelity.sets import SETS, SHARED_DATA, WINTER
 from benchmarks.measure import short
 from decode.compare import judge
@@ -41,15 +40,15 @@ VARIANTS = (
     Variant(name="loss ns-r1", settings=(("loss", "ns-r1"),)),
     Variant(name="packs of 2", settings=(("pack", 2),)),
 )
-COLUMNS: Mapping[str, str] = {
-    "reached_by_trips": "trips on pairs reached",
-    "od_cpc": "OD CPC",
-    "start_hour_jsd": "start×hour JSD",
-    "bivariate_accuracy": "biv. acc.",
-    "c2st_auc": "C2ST AUC",
-    "tstr_duration_r2": "duration R²",
-    "tstr_user_type_auc": "user-type AUC",
-    "kimg": "kimg shown",
+COLUMNS: Columns = {
+    "reached_by_trips": ("trips on pairs reached", short),
+    "od_cpc": ("OD CPC", short),
+    "start_hour_jsd": ("start×hour JSD", short),
+    "bivariate_accuracy": ("biv. acc.", short),
+    "c2st_auc": ("C2ST AUC", short),
+    "tstr_duration_r2": ("duration R²", short),
+    "tstr_user_type_auc": ("user-type AUC", short),
+    "kimg": ("kimg shown", lambda kimg: f"{kimg:.0f}"),
 }
 
 
@@ -94,17 +93,8 @@ def judged(variant: Variant, home: Path, seed: int) -> dict[str, float | None]:
 
 
 def table(figures: Mapping[str, Any], variants: Sequence[Variant]) -> str:
-    """A row for each variant in Markdown: the mean over seeds."""
-    lines = [f"| | {' | '.join(COLUMNS.values())} |", f"|---|{'---:|' * len(COLUMNS)}"]
-    for one in variants:
-        rows = figures["rows"][one.name]
-        cells = [_cell([row.get(name) for row in rows], 0 if name == "kimg" else 3) for name in COLUMNS]
-        lines.append(f"| {one.name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _cell(values: Sequence[float | None], decimals: int) -> str:
-    return "–" if None in values else short(float(np.mean(values)), decimals)
+    """A row for each variant in Markdown."""
+    return table_of({one.name: figures["rows"][one.name] for one in variants}, COLUMNS)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,8 @@ PACKS = (1, 2)
 DECIDED_HERE = ("loss", "pack", "seed", "compile", "last_kimg")  # settings
 REAL, FRESH = "real resample", "fresh real trips"
 REPORTED = ("nimg", "skipped", "rollbacks", "diversity")  # of the last line of a run's stats.jsonl
-COLUMNS: Mapping[str, tuple[str, Callable[[float], str]]] = {
+Columns = Mapping[str, tuple[str, Callable[[float], str]]]  # titles, and how figures are written
+COLUMNS: Columns = {
     "reached": ("pairs reached", short),
     "reached_by_trips": ("weighted by trips", short),
     "off_the_map": ("off the map", short),
@@ -456,18 +457,21 @@ def judge_seed(home: Path, variants: Sequence[Variant], samples: int, seed: int)
 
 
 def table(figures: Mapping[str, Any]) -> str:
-    """All rows in Markdown: the mean over seeds and, of several, the range."""
+    """What was measured, and all rows in Markdown."""
     options, training = figures["options"], figures["training"].values()
     sizes = " / ".join(f"{one['trips']:,} trips between {one['pairs']:,} OD pairs" for one in training)
-    lines = [
+    return (
         f"{options['samples']:,} samples of each row; training: {sizes}; preset {options['preset']}, "
-        f"{options['minutes']:g} CPU-minutes, seeds {', '.join(map(str, options['seeds']))}",
-        "",
-        f"| | {' | '.join(title for title, _ in COLUMNS.values())} |",
-        f"|---|{'---:|' * len(COLUMNS)}",
-    ]
-    for name, rows in figures["rows"].items():
-        cells = [_cell([row.get(column) for row in rows], text) for column, (_, text) in COLUMNS.items()]
+        f"{options['minutes']:g} CPU-minutes, seeds {', '.join(map(str, options['seeds']))}\n\n"
+        f"{table_of(figures['rows'], COLUMNS)}"
+    )
+
+
+def table_of(rows: Mapping[str, Sequence[Mapping[str, Any]]], columns: Columns) -> str:
+    """Rows by name, each of one or more seeds, in Markdown: the mean over seeds and, of several, the range."""
+    lines = [f"| | {' | '.join(title for title, _ in columns.values())} |", f"|---|{'---:|' * len(columns)}"]
+    for name, seeds in rows.items():
+        cells = [_cell([row.get(column) for row in seeds], text) for column, (_, text) in columns.items()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
