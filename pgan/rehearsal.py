@@ -1,5 +1,6 @@
 """Every phase tried for one step before training: memory runs out in the first minute, not on day three."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import ceil
@@ -14,6 +15,8 @@ from pgan.step import train_step
 from rasterize.errors import InputError
 
 Load = Callable[[TrainState, Growth], tuple[Tensor, Tensor | None]]  # the batch at state.nimg: reals, labels
+# what an allocator says, and oneDNN, which names no reason (it has others only for "primitive descriptor")
+NO_MEMORY = re.compile(r"alloc|could not create a primitive$", re.MULTILINE)
 
 
 def rehearse(state: TrainState, schedule: Schedule, load: Load) -> dict[str, int]:
@@ -51,7 +54,7 @@ def _memory_explained(state: TrainState, growth: Growth) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "alloc" not in str(error):
+        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and not NO_MEMORY.search(str(error)):
             raise
         config = state.config
         raise InputError(

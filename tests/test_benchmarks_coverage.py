@@ -29,13 +29,14 @@ from rasterize.city import write_city
 from rasterize.errors import InputError
 
 SMALL = ("max_maps=16", "latent_size=16", "dense_size=64", "first_kimg=0.4", "fade_kimg=0.1")
+SAMPLES = 1500
 VARIANTS = {"ns-r1, pack 2": ("ns-r1", 2)}
 
 
 @pytest.fixture(scope="module")
 def city(tmp_path_factory):
     path = tmp_path_factory.mktemp("coverage") / "city.csv"
-    write_city(path, trips=600, stations=10)
+    write_city(path, trips=2400, stations=10)
     return path
 
 
@@ -51,7 +52,18 @@ def work(city):
 
 
 def asked(city, work, *more, minutes="0.3"):
-    options = ["--trips", str(city), "--work", str(work), "--minutes", minutes, "--samples", "500", "--trial", "0.2"]
+    options = [
+        "--trips",
+        str(city),
+        "--work",
+        str(work),
+        "--minutes",
+        minutes,
+        "--samples",
+        str(SAMPLES),
+        "--trial",
+        "0.2",
+    ]
     options += [text for loss, pack in VARIANTS.values() for text in ("--variant", f"{loss}:{pack}")]
     options += [text for setting in SMALL for text in ("--setting", setting)]
     return CliRunner().invoke(app, [*options, "--jobs", "2", *more], catch_exceptions=False).stdout
@@ -116,10 +128,10 @@ def test_one_command_measures_variants_and_references(work):
     figures = json.loads((work / "figures.json").read_text())
     assert list(figures["rows"]) == [REAL, FRESH, *VARIANTS] and "torch 2." in figures["heading"]
     real, fresh, *ours = (rows[0] for rows in figures["rows"].values())
-    assert real["off_the_map"] == fresh["off_the_map"] == 0 and real["trips"] == 500
+    assert real["off_the_map"] == fresh["off_the_map"] == 0 and real["trips"] == SAMPLES
     assert 1 > real["reached_by_trips"] > real["reached"] > 0.7 and fresh["reached_by_trips"] < 1
     for row in ours:
-        assert 0 < row["reached"] < real["reached"] and 0 < row["trips"] <= 500 and 0 <= row["off_the_map"] < 1
+        assert 0 < row["reached"] < real["reached"] and 0 < row["trips"] <= SAMPLES and 0 <= row["off_the_map"] < 1
         assert row["cpu_seconds"] > 1 and row["od_cpc"] < real["od_cpc"]
         shown = 500 + 1000 * row["last_kimg"]  # the phases before have 500 images
         assert shown <= 1000 * row["kimg"] < shown + 16
@@ -132,7 +144,7 @@ def test_runs_are_those_asked_for(work):
         run = work / "seed-0" / f"{loss}-pack-{pack}"
         config = json.loads((run / "model" / "run.json").read_text())["config"]
         assert (config["loss"], config["pack"], config["max_maps"], config["compile"]) == (loss, pack, 16, "no")
-        assert json.loads((run / "decode.json").read_text())["images"] == 500
+        assert json.loads((run / "decode.json").read_text())["images"] == SAMPLES
 
 
 def test_a_finished_variant_is_not_done_again(city, work):

@@ -67,6 +67,23 @@ def test_every_phase_ahead_is_tried_with_its_penalty_and_both_optimisers():
     assert [phase for phase, _ in seen] == ["hold 8x8", "fade-in 16x16", "hold 16x16"] and state.nimg == 350
 
 
+@pytest.mark.parametrize(
+    ("says", "explained"),
+    [
+        ("could not create a primitive", True),
+        ("could not create a primitive descriptor for a convolution", False),
+        ("shapes do not match", False),
+    ],
+)
+def test_only_want_of_memory_is_explained_as_such(says, explained):
+    def fails(state: TrainState, growth: Growth) -> tuple[torch.Tensor, None]:
+        raise RuntimeError(says)
+
+    expected = f"out of memory in the phase hold 4x4, tried before training \\({says}\\)" if explained else f"^{says}$"
+    with pytest.raises(InputError if explained else RuntimeError, match=expected):
+        rehearse(fresh_state("ns-r1"), SCHEDULE, fails)
+
+
 def train_in_little_memory(run: Path, config: TrainConfig, spare: int) -> None:
     """What a child does: train with `spare` bytes more than it has, and write down how it ended."""
     torch.set_num_threads(1)
@@ -80,12 +97,14 @@ def train_in_little_memory(run: Path, config: TrainConfig, spare: int) -> None:
 
 
 def test_too_little_memory_is_found_before_training_and_says_where_and_what_to_change(tmp_path):
-    run = make_run(tmp_path, count=256, height=32, width=32)
-    config = replace(SMALL, batch=256, base_maps=512, max_maps=32)
-    child = nursery().Process(target=train_in_little_memory, args=(run, config, 200 * 2**20))
+    run = make_run(tmp_path, count=1024, height=32, width=32)
+    # activations of many MB each: it is one of them that does not fit, not a few bytes within a library
+    config = replace(SMALL, batch=1024, base_maps=512, max_maps=32)
+    child = nursery().Process(target=train_in_little_memory, args=(run, config, 800 * 2**20))
     child.start()
     child.join()
+    assert child.exitcode == 0
     ending = (run / "ending").read_text()
-    found = re.match(r"out of memory in the phase \S+ (\d+)x\d+, .*--batch \(now 256\) or --max-maps", ending)
+    found = re.match(r"out of memory in the phase \S+ (\d+)x\d+, .*--batch \(now 1024\) or --max-maps", ending)
     assert found and int(found[1]) > 4, ending  # the small phases fit
     assert [path.name[:9] for path in list_checkpoints(run / "model")] == ["000000000"]
