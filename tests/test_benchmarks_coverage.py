@@ -52,18 +52,8 @@ def work(city):
 
 
 def asked(city, work, *more, minutes="0.3"):
-    options = [
-        "--trips",
-        str(city),
-        "--work",
-        str(work),
-        "--minutes",
-        minutes,
-        "--samples",
-        str(SAMPLES),
-        "--trial",
-        "0.2",
-    ]
+    options = ["--trips", str(city), "--work", str(work), "--minutes", minutes, "--trial", "0.2"]
+    options += ["--samples", str(SAMPLES)]
     options += [text for loss, pack in VARIANTS.values() for text in ("--variant", f"{loss}:{pack}")]
     options += [text for setting in SMALL for text in ("--setting", setting)]
     return CliRunner().invoke(app, [*options, "--jobs", "2", *more], catch_exceptions=False).stdout
