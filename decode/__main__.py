@@ -106,7 +106,8 @@ def compare_command(
         list[str] | None,
         typer.Option(
             metavar="NAME=FILE",
-            help="More synthetic trips, shown beside the first as RUN/calibrated.parquet is; repeat.",
+            help="More synthetic trips, judged beside the first as RUN/calibrated.parquet is; charts show the last; "
+            "repeat.",
         ),
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder whose pictures and settings the report shows.")] = None,

@@ -48,11 +48,14 @@ TOO_LITTLE = {  # why a figure may be missing where no column is, by number of t
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What `judge` found: `figures` as in metrics.json, and the located tables (equally long) the report draws from."""
+    """What `judge` found: `figures` as in metrics.json, and the located tables (equally long) the report draws from.
+
+    Of several synthetic tables it draws the last, `shown`: raw trips come first, those one would publish last.
+    """
 
     figures: dict[str, Any]
     holdout: pd.DataFrame
-    synthetic: pd.DataFrame
+    shown: pd.DataFrame
     places: pd.DataFrame
 
 
@@ -142,7 +145,7 @@ def judge(
     real, synthetic
         Trips by internal names; real ones with `split` (A trained, B judges, C is the ceiling) if known.
     others
-        More synthetic trips by name, judged in the same way beside the first, such as the same before calibration.
+        More synthetic trips by name, judged in the same way beside the first, such as the same after calibration.
     stations
         With `station_id`: stations that are known beyond those of the real trips.
 
@@ -170,7 +173,9 @@ def judge(
     for name, (values, _) in measured.items():
         values["validity"] = float(valid_rows(trips[name], known).mean())
     floors, _ = bench.measure(locate(shuffle_columns(tabulated["A"], np.random.default_rng([seed, 1])), places))
-    (ceilings, ceiling_pairs), (values, pairs) = measured.pop("C"), measured.pop("synthetic")
+    shown = list(tables)[-1]
+    worst = _worst_pairs(measured[shown][1], measured["C"][1])
+    (ceilings, _), (values, _) = measured.pop("C"), measured.pop("synthetic")
     more = {name: found for name, (found, _) in zip(others or {}, measured.values(), strict=True)}
     figures = {
         "n": len(located["B"]),
@@ -181,13 +186,12 @@ def judge(
         "absent": absent,
         "others": list(more),
         "metrics": {
-            m.name: _entry(m, values, ceilings, floors, absent=absent, is_training_known=is_training_known)
-            | {"others": {name: found.get(m.name) for name, found in more.items()}}
+            m.name: _entry(m, values, more, ceilings, floors, absent=absent, is_training_known=is_training_known)
             for m in METRICS
         },
-        "worst_pairs": _worst_pairs(pairs, ceiling_pairs),
+        "worst_pairs": worst,
     }
-    return Judgement(figures=figures, holdout=located["B"], synthetic=located["synthetic"], places=places)
+    return Judgement(figures=figures, holdout=located["B"], shown=located[shown], places=places)
 
 
 # ---- the tables ----------------------------------------------------------------------------------------------------
@@ -270,6 +274,7 @@ def _tabulate(trips: pd.DataFrame, absent: Mapping[str, str]) -> pd.DataFrame:
 def _entry(
     metric: Metric,
     values: Mapping[str, float | None],
+    more: Mapping[str, Mapping[str, float | None]],
     ceilings: Mapping[str, float | None],
     floors: Mapping[str, float | None],
     *,
@@ -278,6 +283,7 @@ def _entry(
 ) -> dict[str, Any]:
     """One metric as in metrics.json; a figure that could not be had is null, and the note says why."""
     value, ceiling, floor = (figures.get(metric.name) for figures in (values, ceilings, floors))
+    others = {name: figures.get(metric.name) for name, figures in more.items()}
     why = [absent[column] for column in metric.needs if column in absent]
     if metric.number in COPYING and not is_training_known:
         why.append(UNKNOWN_TRAINING)
@@ -290,6 +296,8 @@ def _entry(
         "ceiling": ceiling,
         "floor": floor,
         "attained": attained_share(metric, value, ceiling, floor),
+        "others": others,
+        "others_attained": {name: attained_share(metric, other, ceiling, floor) for name, other in others.items()},
         "better": metric.better,
         "note": "not measured: " + "; ".join(why) if why else metric.note,
     }

@@ -18,8 +18,6 @@ from rasterize.files import write_atomically
 from rasterize.imageset import ImageSet
 from rasterize.pictures import colour_images
 
-# Columns of figures in the table: title, title on a phone, key in metrics.json; calibrated trips can stand beside raw.
-VALUE_COLUMNS = (("raw generator output", "raw", "value"),)
 BETTER = {"higher": "↑", "lower": "↓", "half": "→ .5", "equal": "≈ real"}
 STAGES = {"raster": "raster.json", "train": "model/run.json", "decode": "decode.json"}
 PROGRESS_PICTURES = 6
@@ -50,11 +48,10 @@ def format_figure(value: float | None) -> str:
 
 def _content(judgement: Judgement, run: Path | None) -> dict[str, Any]:
     """Everything the template shows."""
-    real, synthetic, places = judgement.holdout, judgement.synthetic, judgement.places
+    real, synthetic, places = judgement.holdout, judgement.shown, judgement.places
     maps, map_top = charts.density_maps(real, synthetic, places)
     return {
         "figures": judgement.figures,
-        "value_columns": VALUE_COLUMNS,
         "better": BETTER,
         "is_simulated": is_simulated(run),
         "steps": _steps(judgement, run),
@@ -101,7 +98,7 @@ def _steps(judgement: Judgement, run: Path | None) -> list[Chart]:
     ends = []
     for kind, trips, colour in (
         ("real", judgement.holdout, charts.REAL),
-        ("synthetic", judgement.synthetic, charts.SYNTHETIC),
+        ("synthetic", judgement.shown, charts.SYNTHETIC),
     ):
         alt = f"{charts.SAMPLE_TRIPS} {kind} trips as lines between stations"
         html = charts.sample_map(trips, judgement.places, colour=colour, alt=alt, name=f"sample-{kind}")

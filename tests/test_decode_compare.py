@@ -185,8 +185,17 @@ def test_ceiling_and_floor_do_not_depend_on_what_is_judged(real):
 
 def test_tables_are_cut_to_one_length(real):
     judgement = judge(real, part(real, "C"), rows_cap=100)
-    assert judgement.figures["n"] == len(judgement.holdout) == len(judgement.synthetic) == 100
+    assert judgement.figures["n"] == len(judgement.holdout) == len(judgement.shown) == 100
     assert judgement.figures["rows"] == {"real": 1200, "synthetic": (real["split"] == "C").sum()}
+
+
+def test_of_several_tables_the_last_is_shown_and_each_has_what_it_attained(real):
+    shuffled, fresh = shuffle_trips(part(real, "A"), seed=1), part(real, "C")
+    judgement = judge(real, shuffled, others={"again": shuffled, "fresh": fresh})
+    pd.testing.assert_frame_equal(judgement.shown, judge(real, fresh).shown, check_dtype=False)
+    assert judgement.figures["worst_pairs"] == judge(real, fresh).figures["worst_pairs"]
+    flows = judgement.figures["metrics"]["od_cpc"]
+    assert flows["attained"] == flows["others_attained"]["again"] < 0.25 and flows["others_attained"]["fresh"] > 0.9
 
 
 def test_invalid_rows_are_counted(real):

@@ -97,7 +97,32 @@ def test_report_holds_every_part_and_names_every_metric(report, judgement):
     assert "Simulated City" in page
     assert "raw generator output" in page
     assert page.count('data-label="&lt;calibrated&gt;"') == len(judgement.figures["metrics"])
-    assert format_figure(judgement.figures["metrics"]["od_cpc"]["others"]["<calibrated>"]) in page
+
+
+def bars(page: str) -> list[float | None]:
+    """What the figures' table says was attained, as rounded there; equal to any number that rounds alike."""
+    cells = re.findall(r'data-label="attained">(.*?)</td>', page, flags=re.DOTALL)
+    found = [re.search(r"(-?\d+) %", cell) for cell in cells]
+    return [share and pytest.approx(int(share[1]) / 100, abs=0.00501) for share in found]
+
+
+def test_large_figures_and_bars_are_those_of_the_last_table_beside_the_raw_ones(report, judgement):
+    page, flows = report.read_text(encoding="utf-8"), judgement.figures["metrics"]["od_cpc"]
+    raw, calibrated = (format_figure(value) for value in (flows["value"], flows["others"]["<calibrated>"]))
+    assert raw != calibrated
+    assert f'<b>{calibrated}</b>of station-to-station flows in common\n<span class="muted">raw {raw}</span>' in page
+    row = page.partition('<tr id="od_cpc">')[2].partition("</tr>")[0]
+    assert f">{raw}</td>" in row and f"<b>{calibrated}</b></td>" in row
+    assert bars(page) == [m["others_attained"]["<calibrated>"] for m in judgement.figures["metrics"].values()]
+    assert "charts show &lt;calibrated&gt; trips" in page and "(300 trips)" in page
+
+
+def test_a_report_on_raw_trips_alone_shows_them(tmp_path):
+    alone = judge(city_trips(900, seed=1), city_trips(300, seed=2))
+    write_report(tmp_path / "index.html", alone)
+    page, flows = (tmp_path / "index.html").read_text(encoding="utf-8"), alone.figures["metrics"]["od_cpc"]
+    assert f"<b>{format_figure(flows['value'])}</b>of station" in page and "Large figures" not in page
+    assert bars(page) == [metric["attained"] for metric in alone.figures["metrics"].values()]
 
 
 def test_report_escapes_what_comes_from_data(report):
