@@ -52,7 +52,7 @@ def test_clean_pictures_are_read_exactly(trips_per_image):
     assert (found.evidence[:, EVIDENCE.index("margin")] > 0.01).mean() > 0.99
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 12), st.integers(1, 6), st.integers(0, 2**32 - 1))
 def test_trips_to_images_to_trips(places, trips_per_image, seed):
     spec, strokes, images = picture(places=places, side=16, trips_per_image=trips_per_image, images=4, seed=seed)

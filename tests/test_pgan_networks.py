@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pgan.config import TrainConfig
@@ -74,7 +74,6 @@ def test_alpha_weighs_the_newest_block_linearly():
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(2, 9), st.integers(2, 9), st.integers(0, 99))
-@settings(deadline=None)
 def test_fused_resampling_convolutions_equal_the_unfused(inputs, outputs, height, width, seed):
     random = torch.Generator().manual_seed(seed)
     kernel, bias = (torch.randn(s, generator=random).double() for s in ((outputs, inputs, 3, 3), (outputs,)))

@@ -80,7 +80,7 @@ def box_of(points: np.ndarray, options: CleanOptions):
     return find_box(*(count_bins(degrees, once) for degrees in points.T), options)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(-0.05, 0.05), st.integers(1, 60))
 def test_the_area_holds_the_crowd_and_no_stray_points(seed, shift, strays):
     rng = np.random.default_rng(seed)

@@ -92,7 +92,7 @@ def any_trips(draw) -> pd.DataFrame:
     return trips
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("kind", DIALECT_FILES)
 @given(trips=any_trips())
 def test_any_trips_written_in_a_dialect_read_back_without_rejects(kind, sources, trips, tmp_path):

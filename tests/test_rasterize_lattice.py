@@ -15,7 +15,7 @@ from rasterize.read import IngestOptions
 from rasterize.stations import PlaceOptions
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 64), st.sampled_from([(16, 16), (16, 24), (48, 32)]), st.integers(0, 99))
 def test_places_are_apart_and_inside(count, shape, seed):
     height, width = shape

@@ -78,7 +78,7 @@ ODD = [
 ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.sampled_from([*GOOD, *PLAIN]), min_size=1, max_size=8),
     st.lists(st.sampled_from([*ODD, *GOOD]), max_size=3),

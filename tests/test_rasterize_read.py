@@ -98,7 +98,7 @@ BAD_LINES |= {
 BAD_LINES |= {GOOD.replace("Exchange", '"Ex"change'): "unreadable line"}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from([*BAD_LINES, GOOD]), max_size=30))
 def test_every_line_is_kept_or_rejected_for_its_reason(tmp_path, lines):
     lines = [GOOD, *lines, GOOD]

@@ -55,7 +55,7 @@ def test_marks_line_ends_and_old_encodings_are_taken_care_of(tmp_path):
 LINES = st.lists(st.sampled_from(["1,2", "", "  ", '1,"2', '"x, y",2', "1,2,3", '"', ',"",']), max_size=40)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LINES, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.sampled_from([1, 3, 7, 1 << 20]))
 def test_every_line_is_kept_or_counted(tmp_path, monkeypatch, lines, end, ended, chunk):
     monkeypatch.setattr(unpacking, "CHUNK_BYTES", chunk)
