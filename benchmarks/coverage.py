@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 RESOLUTION = 16
+USUAL = (("trips-per-image", "4"),)  # options of `rasterize`, as the fidelity benchmark has them
 PACKS = (1, 2)
 DECIDED_HERE = ("loss", "pack", "seed", "compile", "last_kimg")  # settings
 REAL, FRESH = "real resample", "fresh real trips"
@@ -43,7 +44,7 @@ COLUMNS: Columns = {
     "reached_by_trips": ("weighted by trips", short),
     "off_the_map": ("off the map", short),
     "od_cpc": ("OD CPC", short),
-    "trips": ("samples decoded", lambda count: f"{count:,.0f}"),
+    "trips": ("trips", lambda count: f"{count:,.0f}"),
     "kimg": ("kimg shown", lambda kimg: f"{kimg:.1f}"),
     "cpu_seconds": ("CPU s of training", lambda seconds: f"{seconds:.0f}"),
 }
@@ -87,8 +88,8 @@ class Variant:
 
     @classmethod
     def of_loss(cls, loss: str, pack: int) -> Self:
-        """A loss and a packing."""
-        return cls(name=f"{loss}, pack {pack}", settings=(("loss", loss), ("pack", pack)))
+        """A loss and a packing, drawn as usual."""
+        return cls(name=f"{loss}, pack {pack}", settings=(("loss", loss), ("pack", pack)), raster=USUAL)
 
 
 def _as_file_name(text: str) -> str:
@@ -103,7 +104,7 @@ class Terms:
     settings: Mapping[str, Any]
     minutes: float  # of CPU time for the training steps
     trial: float  # CPU-seconds of steps per phase, by which the length of a run is chosen
-    samples: int  # trips
+    samples: int  # trips of each row
     decode: tuple[str, ...] = ()  # options of `decode`
 
 
@@ -124,7 +125,7 @@ def main(
     setting: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of training, for all variants; repeat.")
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Images sampled of each variant.")] = 50_000,
+    samples: Annotated[int, typer.Option(min=1, help="Trips in each row, where so many were decoded.")] = 50_000,
     trial: Annotated[float, typer.Option(help="CPU-seconds of steps per phase that measure a variant's speed.")] = 5.0,
     seed: Annotated[list[int] | None, typer.Option(help="Of the split and all else; repeat.", show_default="0")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Variants at a time, one thread each.")] = 1,
@@ -441,7 +442,7 @@ def coverage(samples: pd.MultiIndex, thirds: Mapping[str, pd.MultiIndex], rng: n
 
 
 def judge_seed(home: Path, variants: Sequence[Variant], samples: int, seed: int) -> dict[str, dict[str, Any]]:
-    """The figures of every row: real trips drawn again as often as there are samples, and the variants."""
+    """The figures of every row: real trips drawn again as often as there are samples, and as many of each variant."""
     thirds = {third: od_pairs(trips) for third, trips in read_thirds(home / "real").items()}
     rows = {}
     for name, third in ((REAL, "A"), (FRESH, "C")):
@@ -450,9 +451,10 @@ def judge_seed(home: Path, variants: Sequence[Variant], samples: int, seed: int)
         rows[name] = coverage(thirds[third][again], thirds, rng)
     for variant in variants:
         folder = variant.folder(home)
-        synthetic = od_pairs(pd.read_parquet(folder / "synthetic.parquet"))
+        synthetic, rng = od_pairs(pd.read_parquet(folder / "synthetic.parquet")), np.random.default_rng(seed)
+        synthetic = synthetic[rng.permutation(len(synthetic))[:samples]]  # images may show more trips than real ones
         cost = json.loads((folder / "trained.json").read_text(encoding="utf-8"))
-        rows[variant.name] = coverage(synthetic, thirds, np.random.default_rng(seed)) | cost
+        rows[variant.name] = coverage(synthetic, thirds, rng) | cost
     return rows
 
 

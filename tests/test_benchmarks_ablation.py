@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.ablation import AS_IT_IS, COLUMNS, USUAL, VARIANTS, app, judged, table
+from benchmarks.ablation import BASE, COLUMNS, SETTINGS, VARIANTS, app, judged, table
+from benchmarks.coverage import USUAL
 from benchmarks.measure import short
 from pgan.config import resolve_config
 from rasterize.__main__ import app as rasterize
@@ -40,10 +41,10 @@ def drawn(data, tmp_path_factory):
 
 def test_every_variant_changes_what_its_name_says(drawn):
     usual = drawn(*VARIANTS[0].options).spec
-    assert VARIANTS[0].name == AS_IT_IS and usual.trips_per_image == VARIANTS[0].trips_per_image > 1
+    assert VARIANTS[0].name == BASE and usual.trips_per_image == VARIANTS[0].trips_per_image > 1
     for variant in VARIANTS:
-        assert resolve_config("tiny", dict(variant.settings)).latent_size
-        assert bool(variant.settings) + (variant.raster != USUAL) == (variant.name != AS_IT_IS)
+        assert resolve_config("tiny", SETTINGS | dict(variant.settings)).latent_size
+        assert bool(variant.settings) + (variant.raster != USUAL) == (variant.name != BASE)
         if variant.raster != USUAL:
             spec = drawn(*variant.options).spec
             assert spec != usual and spec.trips_per_image == variant.trips_per_image, variant.name
@@ -63,5 +64,5 @@ def test_calibrated_trips_are_judged_and_stand_in_the_table(data, tmp_path):
 
 
 def test_an_unknown_variant_is_refused(tmp_path):
-    with pytest.raises(InputError, match="--variant 5 px: unknown; there are as it is; 1 trip per image"):
+    with pytest.raises(InputError, match="--variant 5 px: unknown; there are base; 1 trip per image"):
         CliRunner().invoke(app, ["--variant", "5 px", "--work", str(tmp_path)], catch_exceptions=False)

@@ -17,6 +17,7 @@ from benchmarks.coverage import (
     coverage,
     do_all,
     draw,
+    judge_seed,
     last_kimg_for,
     measure_speeds,
     read_settings,
@@ -134,7 +135,12 @@ def test_runs_are_those_asked_for(work):
         run = work / "seed-0" / f"{loss}-pack-{pack}"
         config = json.loads((run / "model" / "run.json").read_text())["config"]
         assert (config["loss"], config["pack"], config["max_maps"], config["compile"]) == (loss, pack, 16, "no")
-        assert json.loads((run / "decode.json").read_text())["images"] == SAMPLES
+        assert json.loads((run / "decode.json").read_text())["images"] == SAMPLES / 4  # each of four trips
+
+
+def test_every_row_has_as_many_trips(work):
+    rows = judge_seed(work / "seed-0", [Variant.of_loss(*one) for one in VARIANTS.values()], 900, 0)
+    assert [row["trips"] for row in rows.values()] == [900] * (2 + len(VARIANTS))
 
 
 def test_a_finished_variant_is_not_done_again(city, work):
