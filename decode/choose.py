@@ -82,10 +82,14 @@ def choose(
 
 
 def _in_order(trips: pd.DataFrame, rng: np.random.Generator) -> NDArray:
-    """Trips by their two stations and the hour of the week at which they start, those alike in chance order, [N]."""
-    start, end = (pd.factorize(trips[f"{end}_station_id"], sort=True)[0] for end in ("start", "end"))
+    """Trips by user type, their two stations and the hour of the week at which they start, then by chance, [N].
+
+    User types come first: it is the flows of the rare one that chance would spoil most.
+    """
+    columns = ("user_type", "start_station_id", "end_station_id")
+    codes = [pd.factorize(trips[column], sort=True)[0] for column in columns if column in trips]
     time = trips["started_at"].dt
-    return np.lexsort((rng.random(len(trips)), time.hour, time.day_of_week, end, start))
+    return np.lexsort((rng.random(len(trips)), time.hour, time.day_of_week, *reversed(codes)))
 
 
 def _margins(trips: pd.DataFrame, labels: NDArray, spec: Spec) -> tuple[list[NDArray], list[NDArray]]:

@@ -96,10 +96,10 @@ def test_verdicts_bring_back_flows_that_margins_do_not_tell(images):
     assert flow_error(ends[judged["trip_id"]]) < 0.15 < 0.2 < flow_error(ends[blind["trip_id"]])
 
 
-def test_flows_and_their_hours_are_not_left_to_chance(images):
+def test_flows_of_user_types_and_their_hours_are_not_left_to_chance(images):
     many = trips_of(images, np.tile(np.arange(len(images)), 4))
     chosen = choose(many, images.labels, images.spec, rows=len(images))
-    cells = ["start_station_id", "end_station_id", "started_at"]
+    cells = ["user_type", "start_station_id", "end_station_id", "started_at"]
     pd.testing.assert_series_equal(chosen.groupby(cells).size(), many.groupby(cells).size() // 4)
 
 
