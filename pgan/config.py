@@ -23,7 +23,7 @@ class TrainConfig:
     `kimg` counts thousands of real images shown to D. Defaults are those of the preset `default`.
     """
 
-    loss: str = _setting("rpgan-r1-r2", f"one of {', '.join(LOSS_NAMES)}")
+    loss: str = _setting("ns-r1", f"one of {', '.join(LOSS_NAMES)}")
     seed: int = _setting(0, "seed of weights, latents and data order")
     batch: int = _setting(64, "images per step")
     pack: int = _setting(1, "images D judges together (PacGAN); 1 = one at a time")
