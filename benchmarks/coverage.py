@@ -19,6 +19,7 @@ import pandas as pd
 import typer
 from numpy.typing import NDArray
 
+from benchmarks.fidelity.ours import Recipe
 from benchmarks.fidelity.sets import SETS, SHARED_DATA, WINTER
 from benchmarks.measure import heading, run_stage, short
 from decode.metrics import count_both, cpc, tabulate
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-RESOLUTION = 16
-USUAL = (("trips-per-image", "4"),)  # options of `rasterize`, as the fidelity benchmark has them
+USUAL = Recipe().raster  # options of `rasterize`; those of a variant follow and override them
 PACKS = (1, 2)
 DECIDED_HERE = ("loss", "pack", "seed", "compile", "last_kimg")  # settings
 REAL, FRESH = "real resample", "fresh real trips"
@@ -52,7 +52,7 @@ COLUMNS: Columns = {
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One way to draw and to train: what differs from the preset, and from images of one trip each."""
+    """One way to draw and to train: what differs from the preset, and from the usual drawing."""
 
     name: str  # as in the table
     settings: tuple[tuple[str, Any], ...] = ()
@@ -69,7 +69,7 @@ class Variant:
     @property
     def trips_per_image(self) -> int:
         """As it is drawn."""
-        return int(dict(self.raster).get("trips-per-image", 1))
+        return int(dict(self.raster).get("trips-per-image", USUAL[USUAL.index("--trips-per-image") + 1]))
 
     @property
     def options(self) -> list[str]:
@@ -88,8 +88,8 @@ class Variant:
 
     @classmethod
     def of_loss(cls, loss: str, pack: int) -> Self:
-        """A loss and a packing, drawn as usual."""
-        return cls(name=f"{loss}, pack {pack}", settings=(("loss", loss), ("pack", pack)), raster=USUAL)
+        """A loss and a packing."""
+        return cls(name=f"{loss}, pack {pack}", settings=(("loss", loss), ("pack", pack)))
 
 
 def _as_file_name(text: str) -> str:
@@ -204,7 +204,7 @@ def do_all(tasks: Sequence[Callable[[], Any]], jobs: int) -> list[Any]:
 def draw(files: Sequence[Path], run: Path, more: Sequence[str] = (), *, seed: int) -> None:
     """Make the run folder with the split and the images that variants train on, unless it is there."""
     if not (run / "images" / "spec.json").exists():
-        options = ("--resolution", str(RESOLUTION), "--layout", "lattice", *more, "--seed", str(seed))
+        options = (*USUAL, *more, "--seed", str(seed))
         run_stage("rasterize", *map(str, files), "--run", str(run), *options, log=run.parent / "rasterize.log")
         return
     absent = [str(path) for path in files if not path.exists()]

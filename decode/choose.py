@@ -60,10 +60,10 @@ def choose(
 ) -> pd.DataFrame:
     """`rows` of the trips, without repetition, whose margins are those of the training trips.
 
-    Margins are start stations, end stations (both in the spec) and each factor (`labels` [T, F] of the training
-    trips). Weights begin at what D says of each trip, e^verdict (importance resampling; Azadi et al. 2019), or
-    alike; then iterative proportional fitting (Deming & Stephan 1940) and systematic sampling with these as
-    chances, along trips in the order of `_in_order`: of those that lie together a number comes in that differs by
+    Margins are start stations, end stations (both in the spec) and every two factors together, or the one (`labels`
+    [T, F] of the training trips). Weights begin at what D says of each trip, e^verdict (importance resampling; Azadi et
+    al. 2019), or alike; then iterative proportional fitting (Deming & Stephan 1940) and systematic sampling with these
+    as chances, along trips in the order of `_in_order`: of those that lie together a number comes in that differs by
     less than 1 from what is expected, not by the chance of drawing each (implicit stratification; Cochran 1977,
     section 8.5). Raises `InputError` when there are not more trips than asked for.
     """

@@ -50,7 +50,8 @@ TOO_LITTLE = {  # why a figure may be missing where no column is, by number of t
 class Judgement:
     """What `judge` found: `figures` as in metrics.json, and the located tables (equally long) the report draws from.
 
-    Of several synthetic tables it draws the last, `shown`: raw trips come first, those one would publish last.
+    Of several synthetic tables it draws the last, `shown` (figures["shown"] is its name, None of the first): raw trips
+    come first, those one would publish last.
     """
 
     figures: dict[str, Any]
@@ -173,10 +174,8 @@ def judge(
     for name, (values, _) in measured.items():
         values["validity"] = float(valid_rows(trips[name], known).mean())
     floors, _ = bench.measure(locate(shuffle_columns(tabulated["A"], np.random.default_rng([seed, 1])), places))
-    shown = list(tables)[-1]
-    worst = _worst_pairs(measured[shown][1], measured["C"][1])
-    (ceilings, _), (values, _) = measured.pop("C"), measured.pop("synthetic")
-    more = {name: found for name, (found, _) in zip(others or {}, measured.values(), strict=True)}
+    ceilings, values, *rest = (found for found, _ in measured.values())
+    more, last = dict(zip(others or {}, rest, strict=True)), list(tables)[-1]
     figures = {
         "n": len(located["B"]),
         "seed": seed,
@@ -185,13 +184,14 @@ def judge(
         "columns": columns,
         "absent": absent,
         "others": list(more),
+        "shown": list(more)[-1] if more else None,
         "metrics": {
             m.name: _entry(m, values, more, ceilings, floors, absent=absent, is_training_known=is_training_known)
             for m in METRICS
         },
-        "worst_pairs": worst,
+        "worst_pairs": _worst_pairs(measured[last][1], measured["C"][1]),
     }
-    return Judgement(figures=figures, holdout=located["B"], shown=located[shown], places=places)
+    return Judgement(figures=figures, holdout=located["B"], shown=located[last], places=places)
 
 
 # ---- the tables ----------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def drawn(data, tmp_path_factory):
 
     def draw(*options):
         run = tmp_path_factory.mktemp("drawn")
-        asked = [*files, f"--run={run}", "--resolution=16", "--layout=lattice", *options]
+        asked = [*files, f"--run={run}", *USUAL, *options]
         CliRunner().invoke(rasterize, asked, catch_exceptions=False)
         return ImageSet.open(run / "images")
 
@@ -44,8 +44,8 @@ def test_every_variant_changes_what_its_name_says(drawn):
     assert VARIANTS[0].name == BASE and usual.trips_per_image == VARIANTS[0].trips_per_image > 1
     for variant in VARIANTS:
         assert resolve_config("tiny", SETTINGS | dict(variant.settings)).latent_size
-        assert bool(variant.settings) + (variant.raster != USUAL) == (variant.name != BASE)
-        if variant.raster != USUAL:
+        assert bool(variant.settings) + bool(variant.raster) == (variant.name != BASE)
+        if variant.raster:
             spec = drawn(*variant.options).spec
             assert spec != usual and spec.trips_per_image == variant.trips_per_image, variant.name
 

@@ -120,14 +120,14 @@ def test_one_command_measures_variants_and_references(work):
     assert list(figures["rows"]) == [REAL, FRESH, *VARIANTS] and "torch 2." in figures["heading"]
     real, fresh, *ours = (rows[0] for rows in figures["rows"].values())
     assert real["off_the_map"] == fresh["off_the_map"] == 0 and real["trips"] == SAMPLES
-    assert 1 > real["reached_by_trips"] > real["reached"] > 0.7 and fresh["reached_by_trips"] < 1
+    assert 1 > real["reached_by_trips"] > real["reached"] > 0.9 and fresh["reached_by_trips"] < 1
     for row in ours:
         assert 0 < row["reached"] < real["reached"] and 0 < row["trips"] <= SAMPLES and 0 <= row["off_the_map"] < 1
         assert row["cpu_seconds"] > 1 and row["od_cpc"] < real["od_cpc"]
         shown = 500 + 1000 * row["last_kimg"]  # the phases before have 500 images
         assert shown <= 1000 * row["kimg"] < shown + 16
     text = table(figures)
-    assert "| real resample | ." in text and "| ns-r1, pack 2 | ." in text and "seeds 0" in text
+    assert "\n| real resample | ." in text and "\n| ns-r1, pack 2 | ." in text and "seeds 0" in text
 
 
 def test_runs_are_those_asked_for(work):

@@ -97,6 +97,7 @@ def test_report_holds_every_part_and_names_every_metric(report, judgement):
     assert "Simulated City" in page
     assert "raw generator output" in page
     assert page.count('data-label="&lt;calibrated&gt;"') == len(judgement.figures["metrics"])
+    assert format_figure(judgement.figures["metrics"]["od_cpc"]["others"]["<calibrated>"]) in page
 
 
 def bars(page: str) -> list[float | None]:
