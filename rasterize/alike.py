@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-LEAF_TRIPS, MOST_LEAVES = 100, 256  # fewest training trips of a leaf; about as many leaves at most
+LEAF_TRIPS, MOST_LEAVES = 100, 1024  # fewest training trips of a leaf; about as many leaves at most
 FIRST, FIRST_WEIGHT = "user_type", 1e3  # what is told apart before all else
 
 

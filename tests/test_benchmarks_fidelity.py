@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.fidelity.__main__ import app, table
+from benchmarks.fidelity.codec import fresh_through_codec
 from benchmarks.fidelity.ours import Recipe, make_ours, stages_of, took_file
 from benchmarks.fidelity.rivals import draw_from_leaves, independent_columns, joint_histograms, sequential_trees
 from benchmarks.fidelity.sets import SETS, WINTER, trip_set
@@ -16,7 +17,8 @@ from benchmarks.fidelity.split import check_same_split, to_trips, training_table
 from decode.metrics import ATTRIBUTES, tabulate
 from rasterize.city import write_city
 from rasterize.errors import InputError
-from rasterize.read import ingest
+from rasterize.raster import RasterOptions, raster
+from rasterize.read import IngestOptions, ingest
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,27 @@ def test_trees_learn_that_long_trips_take_longer(training):
         for rival in (sequential_trees(5), independent_columns)
     )
     assert learned > 0.7 * distance_and_duration(train) > 0.3 and abs(shuffled) < 0.15
+
+
+def test_trees_draw_what_is_missing_where_it_is_missing(training):
+    train, places = training
+    guest = train["user_type"] == "Customer"
+    holes = train.assign(birth_year=train["birth_year"].mask(guest))
+    drawn = sequential_trees(5)(holes, places, np.random.default_rng(0))
+    lost = drawn["birth_year"].isna().groupby(drawn["user_type"]).mean()
+    assert guest.sum() > 20 and lost["Customer"] == 1 and lost["Subscriber"] == 0
+
+
+def test_the_codec_alone_keeps_what_is_missing(tmp_path):
+    write_city(tmp_path / "city.csv", trips=1800, stations=8)
+    city = pd.read_csv(tmp_path / "city.csv", dtype=str)
+    city.assign(**{"birth year": city["birth year"].mask(city["usertype"] == "Customer")}).to_csv(tmp_path / "city.csv")
+    raster([str(tmp_path / "city.csv")], tmp_path, ingest_options=IngestOptions(), options=RasterOptions())
+    trips = pd.read_parquet(tmp_path / "trips.parquet")
+    through = fresh_through_codec(tmp_path, trips, seed=0)
+    assert 20 < through["birth_year"].isna().sum() < 900
+    pd.testing.assert_series_equal(through["birth_year"].isna(), trips["birth_year"].isna())
+    assert (through["duration_s"] != trips["duration_s"]).mean() > 0.5
 
 
 def test_values_are_drawn_from_their_own_leaf():

@@ -13,7 +13,8 @@ from rasterize.raster import encode_labels
 def fresh_through_codec(run: Path, fresh: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Fresh real trips with durations and birth years as `decode --ranks drawn` gives them for the spec of a run.
 
-    A generator that paints flows, times and labels like fresh trips do would come out like this.
+    What is missing stays so. A generator that paints flows, times, labels and what is missing as fresh trips have them
+    would come out like this.
     """
     spec = ImageSet.open(run / "images").spec
     rng, is_known = np.random.default_rng(seed), (spec.places_of(fresh) >= 0).all(axis=1)
@@ -21,7 +22,7 @@ def fresh_through_codec(run: Path, fresh: pd.DataFrame, seed: int) -> pd.DataFra
     known = spec.known_of(spec.places_of(trips), encode_labels(trips, spec.factors))
     for channel in spec.channels:
         levels = rng.uniform(LOWEST_LEVEL, 1, (len(trips), channel.planes))
-        trips[channel.column] = channel.decode(levels, known).round()
+        trips[channel.column] = channel.decode(levels, known).round().where(trips[channel.column].notna())
     trips["birth_year"] = trips["birth_year"].astype("Int16")
     trips["ended_at"] = trips["started_at"] + pd.to_timedelta(trips["duration_s"], unit="s").astype("timedelta64[us]")
     return trips

@@ -41,18 +41,26 @@ def sequential_trees(leaf: int) -> Callable[[pd.DataFrame, pd.DataFrame, np.rand
         first, *others = [column for column in TREE_ORDER if column in train]
         drawn = pd.DataFrame({first: rng.choice(train[first].to_numpy(), len(train))})
         for column in others:
+            given, target = list(drawn), train[column].to_numpy()
+            known, wanted = (encode_given(table[given], train, places) for table in (train, drawn))
+            there, lost = ~pd.isna(target), np.zeros(len(train), bool)
+            if not there.all():  # whether a value is missing is drawn first, as in synthpop
+                lost = _draw_by_tree(DecisionTreeClassifier, leaf, known, ~there, wanted, rng)
             kind = DecisionTreeClassifier if column in CLASSES else DecisionTreeRegressor
-            tree = kind(min_samples_leaf=leaf, random_state=int(rng.integers(2**31)))
-            given = list(drawn)
-            target = train[column].to_numpy()
-            known = ~pd.isna(target)
-            goal = np.log(np.maximum(target, 1)) if column == "duration_s" else target
-            tree.fit(encode_given(train[given], train, places)[known], goal[known])
-            leaves = (tree.apply(encode_given(t[given], train, places)) for t in (train[known], drawn))
-            drawn[column] = draw_from_leaves(target[known], *leaves, rng)
+            values = _draw_by_tree(kind, leaf, known[there], target[there], wanted, rng, log=column == "duration_s")
+            drawn[column] = np.where(lost, np.nan, values) if lost.any() else values
         return drawn[list(train)]
 
     return synthesise
+
+
+def _draw_by_tree(
+    kind: type, leaf: int, known: NDArray, target: NDArray, wanted: NDArray, rng: np.random.Generator, *, log=False
+) -> NDArray:
+    """A value of `target` [N] for each row of `wanted` [M, …], from its leaf in a tree over `known` [N, …]."""
+    tree = kind(min_samples_leaf=leaf, random_state=int(rng.integers(2**31)))
+    tree.fit(known, np.log(np.maximum(target, 1)) if log else target)
+    return draw_from_leaves(target, tree.apply(known), tree.apply(wanted), rng)
 
 
 def encode_given(table: pd.DataFrame, train: pd.DataFrame, places: pd.DataFrame) -> NDArray:

@@ -39,7 +39,7 @@ SETS: Mapping[str, TripSet] = {
                 *("--preset", "tiny", "--first-kimg", "10", "--hold-kimg", "20", "--last-kimg", "80"),
                 *("--compile", "no", "--checkpoint-kimg", "10", "--keep-checkpoints", "4"),
             ),
-            sample=("--images", "20000", "--checkpoints", "4"),
+            sample=("--images", "40000", "--checkpoints", "4"),
             judge=("--jury", "2", "--kimg", "60", "--workers", "2"),
         ),
         most_judged=20_000,
