@@ -44,7 +44,7 @@ help:
 	@echo '  make report     real against synthetic -> report/index.html     RUN='
 	@echo
 	@echo '  make lint       ruff        make bench      speed of the codec'
-	@echo '  make bench-fidelity  our trips beside other generators  FIDELITY="--run RUN --external"'
+	@echo '  make bench-fidelity  our trips beside other generators  FIDELITY="--run RUN"'
 	@echo '  make bench-coverage  station pairs that losses reach, at equal time  COVERAGE="--minutes 10 --jobs 2"'
 	@echo '  make bench-ablation  drawing, labels, latent, averaging, at equal time  ABLATION="--minutes 4 --jobs 2"'
 	@echo '  make notebooks  run the notebooks in notebooks/'

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from benchmarks.fidelity.__main__ import app, table
 from benchmarks.fidelity.codec import fresh_through_codec
+from benchmarks.fidelity.external import external_rivals
 from benchmarks.fidelity.ours import Recipe, make_ours, stages_of, took_file
 from benchmarks.fidelity.rivals import draw_from_leaves, independent_columns, joint_histograms, sequential_trees
 from benchmarks.fidelity.sets import SETS, WINTER, trip_set
@@ -121,11 +122,14 @@ def test_a_run_on_another_split_is_refused(run, real, tmp_path):
         check_same_split(real.head(900), run, [], 0)
 
 
-def test_absent_data_and_unknown_sets_are_said(tmp_path):
+def test_absent_data_and_unknown_names_are_said(tmp_path):
     with pytest.raises(InputError, match="no .*JC-201901.* and no .*JC-201902.*--data"):
         SETS[WINTER].files(tmp_path)
     with pytest.raises(InputError, match="--trips paris: unknown; there are jersey-city, jersey-city-year, new-york"):
         trip_set("paris")
+    assert external_rivals(["tvae", "tvae"]) == ["tvae"]
+    with pytest.raises(InputError, match="--external gan: unknown; there are tabular-argn, tvae, ctgan"):
+        external_rivals(["gan"])
 
 
 def test_sets_find_their_files(shared_data):

@@ -8,7 +8,7 @@ import pandas as pd
 import typer
 
 from benchmarks.fidelity.codec import fresh_through_codec
-from benchmarks.fidelity.external import EXTERNALS, fit, install, version_in
+from benchmarks.fidelity.external import EXTERNALS, external_rivals, fit, install, version_in
 from benchmarks.fidelity.ours import make_ours
 from benchmarks.fidelity.rivals import RIVALS
 from benchmarks.fidelity.sets import SETS, SHARED_DATA, WINTER, trip_set
@@ -64,13 +64,16 @@ def main(
     ] = None,
     ours: Annotated[bool, typer.Option(help="Make our own row too, as far as it is not there (half an hour).")] = True,
     external: Annotated[
-        bool,
-        typer.Option("--external", help="Install and fit TabularARGN, TVAE and CTGAN too (3 GB; half an hour)."),
-    ] = False,
+        list[str] | None,
+        typer.Option(
+            metavar="RIVAL",
+            help=f"Fit a rival from elsewhere too (3 GB to install): {', '.join(EXTERNALS)}; repeat.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the split, and of every generator.")] = 0,
 ) -> None:
     """Judge every generator on the same thirds of the same trips, and print one table."""
-    chosen = trip_set(trips)
+    chosen, wanted = trip_set(trips), external_rivals(external or [])
     files, folder = chosen.files(data), work / trips / f"seed-{seed}"
     real = split_trips(files, folder, seed)
     train, places = training_table(real)
@@ -83,21 +86,17 @@ def main(
     rows = {**_our_rows(runs, real, files, seed), **_file_rows(row or [])}
     for name, synthesise in RIVALS.items():
         rows[name] = to_trips(synthesise(train, places, np.random.default_rng(seed)), places)
-    unmeasured = []
-    for rival in EXTERNALS:
-        if external:
-            python = install(work / "environment")
-            title = f"{rival.title} ({rival.package} {version_in(python, rival.package)})"
-            rows[title] = to_trips(fit(python, rival, train, folder, seed=seed), places)
-        else:
-            unmeasured.append(rival.title)
+    for rival in wanted:
+        python = install(work / "environment")
+        title = f"{EXTERNALS[rival].title} ({EXTERNALS[rival].package} {version_in(python, EXTERNALS[rival].package)})"
+        rows[title] = to_trips(fit(python, rival, train, folder, seed=seed), places)
     figures = _judge_rows(real, rows, judged, seed)
     write_json(folder / "figures.json", figures)
     print_heading("numpy", "pandas", "scikit-learn", "scipy")
     print(f"{figures['n']:,} trips in every table, seed {seed}; columns {', '.join(figures['columns'])}\n")
     print(table(figures))
-    if unmeasured:
-        print(f"\nnot measured: {', '.join(unmeasured)}; `python -m benchmarks.fidelity --external` does")
+    if unmeasured := [rival.title for name, rival in EXTERNALS.items() if name not in wanted]:
+        print(f"\nnot measured: {', '.join(unmeasured)}; --external fits them")
     print(f"\nall figures: {folder / 'figures.json'}")
 
 

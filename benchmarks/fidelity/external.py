@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,18 +19,26 @@ SCRIPT = Path(__file__).with_name("external_fit.py")
 
 @dataclass(frozen=True, kw_only=True)
 class External:
-    """A generator in a library of its own: its name in `external_fit.py`, its title, its package."""
+    """A generator in a library of its own."""
 
-    name: str
     title: str
     package: str
 
 
-EXTERNALS = (
-    External(name="tabular-argn", title="TabularARGN", package="mostlyai-engine"),
-    External(name="tvae", title="TVAE", package="ctgan"),
-    External(name="ctgan", title="CTGAN", package="ctgan"),
-)
+# by their names in `external_fit.py`
+EXTERNALS: Mapping[str, External] = {
+    "tabular-argn": External(title="TabularARGN", package="mostlyai-engine"),
+    "tvae": External(title="TVAE", package="ctgan"),
+    "ctgan": External(title="CTGAN", package="ctgan"),
+}
+
+
+def external_rivals(names: Sequence[str]) -> list[str]:
+    """The names, each once; `InputError` on one that is not there."""
+    for name in names:
+        if name not in EXTERNALS:
+            raise InputError(f"--external {name}: unknown; there are {', '.join(EXTERNALS)}")
+    return list(dict.fromkeys(names))
 
 
 def install(environment: Path) -> Path:
@@ -49,14 +58,14 @@ def version_in(python: Path, package: str) -> str:
     return _call([str(python), "-c", code]).strip()
 
 
-def fit(python: Path, rival: External, train: pd.DataFrame, folder: Path, *, seed: int) -> pd.DataFrame:
+def fit(python: Path, rival: str, train: pd.DataFrame, folder: Path, *, seed: int) -> pd.DataFrame:
     """Rows drawn from a rival fitted on the training table; kept in `folder` and not made twice."""
-    path = folder / f"{rival.name}.parquet"
+    path = folder / f"{rival}.parquet"
     if not path.exists():
         train.to_parquet(folder / "train.parquet")
         with write_atomically(path) as temporary:
             files = [str(folder / "train.parquet"), str(temporary)]
-            _call([str(python), str(SCRIPT), rival.name, *files, str(seed)])
+            _call([str(python), str(SCRIPT), rival, *files, str(seed)])
     return pd.read_parquet(path)
 
 
