@@ -116,8 +116,9 @@ $(CHOSEN): $(JUDGED)
 $(REPORT): $(TABLE) $(wildcard $(CHOSEN))
 	$(PYTHON) -m decode compare $(RUN)/trips.parquet $(TABLE) --run $(RUN)
 
+# by name, not by number of tests: the last files are quick ones, so that all cores finish together
 test: $(READY)
-	$(PYTHON) -m pytest -n logical --dist loadfile
+	$(PYTHON) -m pytest -n logical --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(PYTHON) -m ruff check

@@ -270,13 +270,12 @@ def try_phases(run: Path, configs: Sequence[TrainConfig], seconds: float) -> tup
     """Images per CPU-second in the last phase, and CPU-seconds that the phases before take, [configs] each.
 
     Real steps of each phase, `seconds` long on average, all configs in turns, so that a busy moment hits them alike.
-    To be called in a process of its own, whose number of threads it sets.
+    To be called in a process of its own, which it prepares as `pgan train` does.
     """
-    import torch  # the benchmark itself does without
-
+    from pgan.cpu import prepare_cpu
     from pgan.schedule import Schedule, penalty_interval
 
-    torch.set_num_threads(1)
+    prepare_cpu(1)
     images = ImageSet.open(run / "images")
     steps = [make_step(config, images) for config in configs]
     schedule = Schedule.of(configs[0], height=images.shape[1], width=images.shape[2])
@@ -291,7 +290,7 @@ def try_phases(run: Path, configs: Sequence[TrainConfig], seconds: float) -> tup
 
 def make_step(config: TrainConfig, images: ImageSet) -> Callable[["Growth"], None]:
     """A function that makes the next step of a fresh run, at a moment of growth."""
-    import torch
+    import torch  # the benchmark itself does without
 
     from pgan.state import TrainState
     from pgan.step import train_step

@@ -1,12 +1,15 @@
 """Training steps beside the same nets and loss written plainly: images per second by preset and resolution."""
 
 import argparse
-import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +18,11 @@ from torch import Tensor
 from benchmarks.measure import print_heading
 from pgan.compiling import Games
 from pgan.config import PRESETS, TrainConfig
+from pgan.cpu import prepare_cpu
 from pgan.game import Game
 from pgan.losses import LOSSES
 from pgan.networks import SLOPE, Conv, Dense, NetworkShape
-from pgan.schedule import Schedule, ema_decay_at, penalty_interval
+from pgan.schedule import Growth, Schedule, ema_decay_at, penalty_interval
 from pgan.state import TrainState
 from pgan.step import train_step
 
@@ -147,17 +151,93 @@ def _plain_update(adam: torch.optim.Adam, loss: Tensor) -> None:
 
 # ---- the measurement
 
+BASELINE, EAGER, COMPILED = "baseline", "eager", "compiled"
+
 
 @dataclass
 class Contestant:
-    """A way to make a step; seconds of the fastest one, without and with a penalty."""
+    """A way to make a step, in a process of its own; seconds of the fastest step, without and with a penalty."""
 
-    step: Callable[[bool], object]
+    process: BaseProcess
+    asked: Connection
+    compiling: float
     best: list[float]
+
+    @classmethod
+    def start(cls, name: str, config: TrainConfig, resolution: int, *, threads: int) -> "Contestant":
+        """Wait until it can make steps."""
+        spawn = get_context("spawn")
+        here, there = spawn.Pipe()
+        process = spawn.Process(target=_make_steps, args=(there, name, config, resolution, threads), daemon=True)
+        process.start()
+        there.close()  # so that the end of the process is the end of the pipe
+        return cls(process, here, here.recv(), [float("inf"), float("inf")])
+
+    def step(self, *, penalised: bool) -> float:
+        """Seconds of a step made now."""
+        self.asked.send(penalised)
+        return self.asked.recv()
+
+    def end(self) -> None:
+        """Let go of its process."""
+        self.asked.send(None)
+        self.process.join()
 
     def seconds(self, interval: int) -> float:
         """Of a step, on average."""
         return (self.best[0] * (interval - 1) + self.best[1]) / interval
+
+
+def _make_steps(asked: Connection, name: str, config: TrainConfig, resolution: int, threads: int) -> None:
+    """Tell the seconds it took to compile, then those of each step that is asked for, until None is.
+
+    The baseline allocates memory as torch does by itself; ours prepares the process as `pgan train` does.
+    """
+    if name == BASELINE:
+        torch.set_num_threads(threads)
+    else:
+        prepare_cpu(threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    step, compiling = steps_of(name, config, resolution, device)
+    asked.send(compiling)
+    for penalised in iter(asked.recv, None):
+        asked.send(spent(lambda penalised=penalised: step(penalised), device))
+
+
+def steps_of(
+    name: str, config: TrainConfig, resolution: int, device: torch.device
+) -> tuple[Callable[[bool], object], float]:
+    """(A function that makes a step at full growth, with a penalty or without, and the seconds it took to compile.)"""
+    shape = NetworkShape.of(config, (CHANNELS, resolution, resolution), factor_sizes=FACTOR_SIZES)
+    schedule, growth = growth_of(config, resolution)
+    reals = torch.randn(config.batch, CHANNELS, resolution, resolution, device=device)
+    labels = torch.zeros((config.batch, len(FACTOR_SIZES)), dtype=torch.int64, device=device)
+    state = TrainState(config, shape, device=device)
+    nets = (state.generator, state.discriminator)
+    if name == BASELINE:
+        for net in nets:
+            net.precision = None
+        adams = [torch.optim.Adam(net.parameters(), lr=1e-3, betas=(0.0, config.adam_beta2)) for net in nets]
+        plain = PlainGame(*nets, loss=config.loss, level=growth.level)
+        return lambda penalised: plain_step(state, plain, adams, reals, labels, penalised), 0.0
+    config = replace(config, compile="yes" if name == COMPILED else "no")
+    say = partial(print, file=sys.stderr)
+    games = Games(*nets, config=config, schedule=schedule, device=device, say=say)
+    begin = time.perf_counter()
+    game = games.at(growth, batch=config.batch)
+    compiling = time.perf_counter() - begin
+
+    def step(penalised: bool) -> None:
+        state.nimg = 0 if penalised else config.batch  # the first of each interval has a penalty
+        train_step(state, growth, reals=reals, labels=labels, game=game)
+
+    return step, compiling
+
+
+def growth_of(config: TrainConfig, resolution: int) -> tuple[Schedule, Growth]:
+    """The schedule for square images, and its full growth."""
+    schedule = Schedule.of(config, height=resolution, width=resolution)
+    return schedule, replace(schedule.growth_at(schedule.total), progress=0.0)
 
 
 def spent(work: Callable[[], object], device: torch.device) -> float:
@@ -173,65 +253,27 @@ def spent(work: Callable[[], object], device: torch.device) -> float:
     return time.process_time() - begin
 
 
-def contestants(config: TrainConfig, resolution: int, device: torch.device, *, compiled: bool):
-    """Baseline, eager and compiled steps at full growth, and the seconds it took to compile."""
-    shape = NetworkShape.of(config, (CHANNELS, resolution, resolution), factor_sizes=FACTOR_SIZES)
-    schedule = Schedule.of(config, height=resolution, width=resolution)
-    growth = replace(schedule.growth_at(schedule.total), progress=0.0)
-    reals = torch.randn(config.batch, CHANNELS, resolution, resolution, device=device)
-    labels = torch.zeros((config.batch, len(FACTOR_SIZES)), dtype=torch.int64, device=device)
-    found, compiling = {}, float("nan")
-
-    def ours(state: TrainState, game: Game) -> Callable[[bool], object]:
-        def step(penalised: bool) -> None:
-            state.nimg = 0 if penalised else config.batch  # the first of each interval has a penalty
-            train_step(state, growth, reals=reals, labels=labels, game=game)
-
-        return step
-
-    for name in ("baseline", "eager", "compiled") if compiled else ("baseline", "eager"):
-        state = TrainState(config, shape, device=device)
-        nets = (state.generator, state.discriminator)
-        if name == "baseline":
-            for net in nets:
-                net.precision = None
-            adams = [torch.optim.Adam(net.parameters(), lr=1e-3, betas=(0.0, config.adam_beta2)) for net in nets]
-            game = PlainGame(*nets, loss=config.loss, level=growth.level)
-            step = lambda penalised, s=state, g=game, a=adams: plain_step(s, g, a, reals, labels, penalised)  # noqa: E731
-        else:
-            games = Games(
-                *nets,
-                config=replace(config, compile="yes" if name == "compiled" else "no"),
-                schedule=schedule,
-                device=device,
-                say=lambda line: print(line, file=sys.stderr),
-            )
-            begin = time.perf_counter()
-            step = ours(state, games.at(growth, batch=config.batch))
-            compiling = time.perf_counter() - begin
-        found[name] = Contestant(step, [float("inf"), float("inf")])
-    return found, compiling, growth
-
-
-def compare(config: TrainConfig, resolution: int, device: torch.device, *, rounds: int, compiled: bool) -> str:
+def compare(config: TrainConfig, resolution: int, *, rounds: int, threads: int, compiled: bool) -> str:
     """A row of the table: all contestants in turns, so that a busy moment hits them alike."""
-    found, compiling, growth = contestants(config, resolution, device, compiled=compiled)
+    names = (BASELINE, EAGER, COMPILED) if compiled else (BASELINE, EAGER)
+    found = {name: Contestant.start(name, config, resolution, threads=threads) for name in names}
+    _, growth = growth_of(config, resolution)
     interval = penalty_interval(growth, config) if LOSSES[config.loss].scaled else 1
     for number in range(rounds + 1):
         for one in found.values():
             for penalised in (False, True) if interval > 1 else (True,):
-                seconds = spent(lambda one=one, penalised=penalised: one.step(penalised), device)
+                seconds = one.step(penalised=penalised)
                 if number:  # the first one warms up
                     one.best[penalised] = min(one.best[penalised], seconds)
-    if interval == 1:
-        for one in found.values():
-            one.best[0] = one.best[1]
-    base = found["baseline"].seconds(interval)
+    for one in found.values():
+        one.end()
+        one.best[0] = one.best[1] if interval == 1 else one.best[0]
+    base = found[BASELINE].seconds(interval)
     cells = [f"{config.batch / base:,.0f}"]
-    for name in ("eager", "compiled"):
+    for name in (EAGER, COMPILED):
         seconds = found[name].seconds(interval) if name in found else float("nan")
         cells += [f"{config.batch / seconds:,.0f}", f"{base / seconds:.2f}"] if name in found else ["–", "–"]
-    cells.append(f"{compiling:.0f}" if compiled else "–")
+    cells.append(f"{found[COMPILED].compiling:.0f}" if compiled else "–")
     return " | ".join(cells)
 
 
@@ -249,7 +291,6 @@ def main() -> None:
         "--no-compile", action="store_true", help="leave the compiled step out: minutes per case on a CPU"
     )
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
     print_heading("torch")
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, threads: {options.threads}"
     print(f"{name}; images per second{'' if device.type == 'cuda' else ' of CPU time'} at full growth\n")
@@ -260,9 +301,9 @@ def main() -> None:
         config = PRESETS[preset]
         config = replace(config, loss=options.loss or config.loss, precision=options.precision)
         config = replace(config, batch=int(*batch) if batch else config.batch)
-        row = compare(config, int(pixels), device, rounds=options.rounds, compiled=not options.no_compile)
+        options_of_row = {"rounds": options.rounds, "threads": options.threads, "compiled": not options.no_compile}
+        row = compare(config, int(pixels), **options_of_row)
         print(f"| {preset} | {config.loss} | {pixels} | {config.batch} | {row} |", flush=True)
-        gc.collect()
 
 
 if __name__ == "__main__":

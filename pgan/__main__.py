@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import os
 from collections.abc import Callable
 from dataclasses import fields
 from functools import wraps
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from pgan.config import PRESETS, TrainConfig, resolve_config
+from pgan.cpu import prepare_cpu
 from rasterize.errors import exit_on_input_error
 
 app = typer.Typer(
@@ -76,7 +76,7 @@ def train(
 ) -> None:
     """Train on RUN/images into RUN/model; an unfinished run goes on by itself."""
     config = resolve_config(preset, changes)
-    _prepare_torch(threads)
+    prepare_cpu(threads)
     from pgan.plan import plan_of
     from pgan.train import choose_device, train
 
@@ -100,7 +100,7 @@ def sample(
     threads: ThreadsOption = 1,
 ) -> None:
     """Generate RUN/fakes with the G_ema of a finished run."""
-    _prepare_torch(threads)
+    prepare_cpu(threads)
     from pgan.sample import sample
     from pgan.train import choose_device
 
@@ -121,21 +121,13 @@ def judge(
     workers: Annotated[int | None, typer.Option(help="processes that share the jury; this one alone without")] = None,
 ) -> None:
     """Let a jury of Ds judge RUN/redrawn, which `python -m decode` makes, for `python -m decode choose`."""
-    _prepare_torch(threads)
+    prepare_cpu(threads)
     from pgan.judge import judge
     from pgan.train import choose_device
 
     found = judge(run, jury=jury, kimg=kimg, seed=seed, device=choose_device(device), workers=workers)
     auc = sum(one.auc for one in found) / len(found)
     print(f"{run / 'redrawn'}: judged by {jury} Ds; they tell images they have not seen with an AUC of {auc:.3f}")
-
-
-def _prepare_torch(threads: int) -> None:
-    """Import torch with threads that sleep while they wait: spinning ones are ruinous on a busy machine."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when OpenMP is loaded, so before torch
-    import torch
-
-    torch.set_num_threads(threads)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pgan.checkpoint import load_snapshot
+from pgan.cpu import prepare_cpu
 from pgan.networks import Discriminator
 from pgan.pyramid import standardised
 from pgan.reals import Reals
@@ -96,7 +97,7 @@ def _judge_alone(
     run_folder: Path, member: int, *, kimg: float, seed: int, device: torch.device, threads: int
 ) -> tuple[NDArray, Judged]:
     """The verdicts of one of the jury, float32 [N], and how well it tells."""
-    torch.set_num_threads(threads)  # of a worker, too
+    prepare_cpu(threads)  # of a worker, too
     snapshot = load_snapshot(run_folder / "model")
     scales, shape = snapshot.scales[-1].to(device), snapshot.generator.shape
     # each image by itself: no packs, no deviation of a group
