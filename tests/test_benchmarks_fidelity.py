@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.fidelity.__main__ import app, table
+from benchmarks.fidelity.__main__ import app, known_ends, table
 from benchmarks.fidelity.codec import fresh_through_codec
 from benchmarks.fidelity.external import external_rivals
 from benchmarks.fidelity.ours import Recipe, make_ours, stages_of, took_file
@@ -110,6 +110,15 @@ def test_tables_become_trips_and_tables_again(training):
     train, places = training
     again = tabulate(to_trips(train, places), [column for column in ATTRIBUTES if column in train])
     pd.testing.assert_frame_equal(again, train, check_dtype=False)
+
+
+def test_trips_at_masked_stations_are_left_out_and_counted(training, capsys):
+    train, places = training
+    masked = train.assign(start=train["start"].where(train.index != 3, "_RARE_"))
+    left = known_ends("ARGN", to_trips(masked, places))
+    assert len(left) == len(train) - 1 and left["start_lat"].notna().all()
+    assert capsys.readouterr().out.startswith(f"ARGN: 1 of {len(train)} rows are left out, at no station")
+    assert len(known_ends("ARGN", to_trips(train, places))) == len(train) and not capsys.readouterr().out
 
 
 def test_a_run_on_another_split_is_refused(run, real, tmp_path):
