@@ -291,6 +291,7 @@ def main() -> None:
         "--no-compile", action="store_true", help="leave the compiled step out: minutes per case on a CPU"
     )
     options = parser.parse_args()
+    prepare_cpu(options.threads)  # the processes of the contestants find the environment that it sets
     print_heading("torch")
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, threads: {options.threads}"
     print(f"{name}; images per second{'' if device.type == 'cuda' else ' of CPU time'} at full growth\n")
@@ -301,8 +302,8 @@ def main() -> None:
         config = PRESETS[preset]
         config = replace(config, loss=options.loss or config.loss, precision=options.precision)
         config = replace(config, batch=int(*batch) if batch else config.batch)
-        options_of_row = {"rounds": options.rounds, "threads": options.threads, "compiled": not options.no_compile}
-        row = compare(config, int(pixels), **options_of_row)
+        measuring = {"rounds": options.rounds, "threads": options.threads, "compiled": not options.no_compile}
+        row = compare(config, int(pixels), **measuring)
         print(f"| {preset} | {config.loss} | {pixels} | {config.batch} | {row} |", flush=True)
 
 
