@@ -139,8 +139,9 @@ def test_runs_are_those_asked_for(work):
 
 
 def test_every_row_has_as_many_trips(work):
-    rows = judge_seed(work / "seed-0", [Variant.of_loss(*one) for one in VARIANTS.values()], 900, 0)
-    assert [row["trips"] for row in rows.values()] == [900] * (2 + len(VARIANTS))
+    few = SAMPLES // 5  # fewer than any variant paints, however briefly it was trained
+    rows = judge_seed(work / "seed-0", [Variant.of_loss(*one) for one in VARIANTS.values()], few, 0)
+    assert [row["trips"] for row in rows.values()] == [few] * (2 + len(VARIANTS))
 
 
 def test_a_finished_variant_is_not_done_again(city, work):
