@@ -201,7 +201,7 @@ def _make_steps(asked: Connection, name: str, config: TrainConfig, resolution: i
     step, compiling = steps_of(name, config, resolution, device)
     asked.send(compiling)
     for penalised in iter(asked.recv, None):
-        asked.send(spent(lambda penalised=penalised: step(penalised), device))
+        asked.send(spent(partial(step, penalised), device))
 
 
 def steps_of(

@@ -136,7 +136,7 @@ def test_absent_data_and_unknown_names_are_said(tmp_path):
         SETS[WINTER].files(tmp_path)
     with pytest.raises(InputError, match="--trips paris: unknown; there are jersey-city, jersey-city-year, new-york"):
         trip_set("paris")
-    assert external_rivals(["tvae", "tvae"]) == ["tvae"]
+    assert list(external_rivals(["tvae", "tvae"])) == ["tvae"]
     with pytest.raises(InputError, match="--external gan: unknown; there are tabular-argn, tvae, ctgan"):
         external_rivals(["gan"])
 

@@ -86,10 +86,10 @@ def main(
     rows = {**_our_rows(runs, real, files, seed), **_file_rows(row or [])}
     for name, synthesise in RIVALS.items():
         rows[name] = to_trips(synthesise(train, places, np.random.default_rng(seed)), places)
-    for rival in wanted:
+    for name, rival in wanted.items():
         python = install(work / "environment")
-        title = f"{EXTERNALS[rival].title} ({EXTERNALS[rival].package} {version_in(python, EXTERNALS[rival].package)})"
-        rows[title] = known_ends(title, to_trips(fit(python, rival, train, folder, seed=seed), places))
+        title = f"{rival.title} ({rival.package} {version_in(python, rival.package)})"
+        rows[title] = known_ends(title, to_trips(fit(python, name, train, folder, seed=seed), places))
     figures = _judge_rows(real, rows, judged, seed)
     write_json(folder / "figures.json", figures)
     print_heading("numpy", "pandas", "scikit-learn", "scipy")

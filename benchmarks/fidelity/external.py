@@ -33,12 +33,12 @@ EXTERNALS: Mapping[str, External] = {
 }
 
 
-def external_rivals(names: Sequence[str]) -> list[str]:
-    """The names, each once; `InputError` on one that is not there."""
+def external_rivals(names: Sequence[str]) -> dict[str, External]:
+    """Those of these names; `InputError` on one that is not there."""
     for name in names:
         if name not in EXTERNALS:
             raise InputError(f"--external {name}: unknown; there are {', '.join(EXTERNALS)}")
-    return list(dict.fromkeys(names))
+    return {name: EXTERNALS[name] for name in names}
 
 
 def install(environment: Path) -> Path:
