@@ -266,7 +266,9 @@ def measure_speeds(
     return found
 
 
-def try_phases(run: Path, configs: Sequence[TrainConfig], seconds: float) -> tuple[NDArray, NDArray]:
+def try_phases(
+    run: Path, configs: Sequence[TrainConfig], seconds: float, clock: Callable[[], float] = time.process_time
+) -> tuple[NDArray, NDArray]:
     """Images per CPU-second in the last phase, and CPU-seconds that the phases before take, [configs] each.
 
     Real steps of each phase, `seconds` long on average, all configs in turns, so that a busy moment hits them alike.
@@ -283,7 +285,7 @@ def try_phases(run: Path, configs: Sequence[TrainConfig], seconds: float) -> tup
     for _, _, begin, length in schedule.phases():
         growth = schedule.growth_at(ceil(begin))
         turn = penalty_interval(growth, configs[0])
-        rates = configs[0].batch * _steps_per_second([partial(step, growth) for step in steps], seconds, turn)
+        rates = configs[0].batch * _steps_per_second([partial(step, growth) for step in steps], seconds, turn, clock)
         before += 0.0 if growth.last else length / rates
     return rates, before
 
@@ -307,15 +309,17 @@ def make_step(config: TrainConfig, images: ImageSet) -> Callable[["Growth"], Non
     return step
 
 
-def _steps_per_second(steps: Sequence[Callable[[], None]], seconds: float, turn: int) -> NDArray:
-    """Of each one's CPU time; in turns of so many steps, after one to warm up."""
+def _steps_per_second(
+    steps: Sequence[Callable[[], None]], seconds: float, turn: int, clock: Callable[[], float]
+) -> NDArray:
+    """Of each one's time; in turns of so many steps, after one to warm up."""
     spent, rounds = np.zeros(len(steps)), -1
     while rounds < 1 or spent.mean() < seconds:
         for k, step in enumerate(steps):
-            begin = time.process_time()
+            begin = clock()
             for _ in range(turn):
                 step()
-            spent[k] += time.process_time() - begin
+            spent[k] += clock() - begin
         rounds += 1
         if rounds == 0:
             spent[:] = 0.0
