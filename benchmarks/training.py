@@ -27,7 +27,7 @@ from pgan.state import TrainState
 from pgan.step import train_step
 
 CHANNELS, FACTOR_SIZES = 6, (24, 7, 2, 3)  # as `make raster` makes them: two painted planes, four label factors
-CPU_CASES = ("tiny:8", "tiny:16", "tiny:32", "default:8:8", "paper:4:8")
+CPU_CASES = ("tiny:8", "tiny:16", "tiny:32", "tiny:64", "default:8:8", "paper:4:8")
 CUDA_CASES = ("tiny:32", *(f"{preset}:{px}" for preset in ("default", "paper") for px in (32, 64, 128, 256)))
 
 
