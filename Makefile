@@ -4,7 +4,7 @@ TRIPS      ?=
 RUN        ?= runs/default
 PRESET     ?= tiny
 RESOLUTION ?= 32
-K          ?= 1
+K          ?=
 RASTER     ?=
 TRAIN      ?=
 SAMPLE     ?=
@@ -53,7 +53,7 @@ help:
 	@echo '  TRIPS=$(TRIPS)        files, a quoted glob, or folders'
 	@echo '  RUN=$(RUN)        folder for everything this run makes'
 	@echo '  RESOLUTION=$(RESOLUTION)      side of the images in pixels, or auto'
-	@echo '  K=$(K)                trips per image'
+	@echo '  K=$(K)                 trips per image; nothing: 4, and 1 where trips have waypoints'
 	@echo '  PRESET=$(PRESET)        tiny (a CPU, minutes), default, paper'
 	@echo '  ROWS=$(ROWS)          trips to choose from those decoded, of which there should be many more'
 	@echo '  RASTER= TRAIN= SAMPLE= DECODE= JUDGE=  more flags of the commands, e.g. SAMPLE="--images 200000"'
@@ -66,8 +66,8 @@ $(READY): setup.cfg constraints.txt
 	touch $@
 
 demo: $(CITY)
-	@$(MAKE) --no-print-directory choose report TRIPS=$(CITY) RUN=runs/demo RESOLUTION=16 K=4 TRAIN='--last-kimg 16' \
-	    SAMPLE='--images 8000' DECODE='--ranks drawn' JUDGE='--jury 1 --kimg 40' ROWS=10000
+	@$(MAKE) --no-print-directory choose report TRIPS=$(CITY) RUN=runs/demo RESOLUTION=16 TRAIN='--last-kimg 16' \
+	    SAMPLE='--images 8000' JUDGE='--jury 1 --kimg 40' ROWS=10000
 	@echo
 	@echo 'The demo is done. Simulated trips went in; synthetic trips came out:'
 	@echo '  runs/demo/chosen.csv              the synthetic trip table: the best of many trips'
@@ -95,7 +95,7 @@ $(RUN)/raster.options: FORCE
 endif
 
 $(IMAGES): | $(READY)
-	$(PYTHON) -m rasterize $(TRIPS) --run $(RUN) --resolution $(RESOLUTION) --trips-per-image $(K) $(RASTER)
+	$(PYTHON) -m rasterize $(TRIPS) --run $(RUN) --resolution $(RESOLUTION) $(if $(K),--trips-per-image $(K)) $(RASTER)
 
 $(MODEL): $(IMAGES)
 	$(PYTHON) -m pgan train --run $(RUN) --preset $(PRESET) $(TRAIN)

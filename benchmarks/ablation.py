@@ -33,6 +33,10 @@ VARIANTS = (
     _changed("16 trips per image", raster=(("trips-per-image", "16"),)),
     _changed("32 px", raster=(("resolution", "32"),)),
     _changed("32 px, stations where they are", raster=(("resolution", "32"), ("layout", "map"))),
+    _changed(
+        "32 px, stations where they are, 1 trip per image",
+        raster=(("resolution", "32"), ("layout", "map"), ("trips-per-image", "1")),
+    ),
     _changed("strokes of sigma 0.7 px", raster=(("stroke-sigma", "0.7"),)),
     _changed("grey, without direction", raster=(("mode", "grey"),)),
     _changed("hour painted, not a label", raster=((ATTRIBUTE, "hour=off"), (ATTRIBUTE, "time_of_day=cyclic"))),

@@ -95,7 +95,7 @@ def everything(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
 
     def make(source: Path) -> None:
         with TemporaryDirectory(dir=path.parent) as run:
-            raster([str(source)], Path(run), ingest_options=IngestOptions(), options=RasterOptions())
+            raster([str(source)], Path(run), ingest_options=IngestOptions(), options=RasterOptions(trips_per_image=1))
 
     few = path.with_name(f"warm-{path.name}")
     write_city(few, trips=1_000)

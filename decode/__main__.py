@@ -31,11 +31,11 @@ def main(
     ranks: Annotated[
         str,
         typer.Option(
-            help="painted; or also write calibrated.csv, painted values spread as those of the training trips: in the "
-            "order painted (spread), or in any (drawn: the generator has no say in them).",
+            help="What calibrated.csv has of painted durations and birth years: spread as in training, in the order "
+            "painted; drawn: spread in any order, the generator has no say in them; painted: no such file.",
             rich_help_panel="Calibration",
         ),
-    ] = "painted",
+    ] = "drawn",
     workers: Annotated[
         int | None, typer.Option(help="Decode in so many processes.", rich_help_panel="Machines")
     ] = None,

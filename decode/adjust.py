@@ -13,7 +13,13 @@ from rasterize.attributes import MISSING_LEVEL, ConditionalChannel, QuantileChan
 from rasterize.spec import Spec
 
 RANKS = ("painted", "spread", "drawn")  # as they are; even, in the order painted; even, in any order
+USUAL_RANKS = "drawn"  # nearest to the real trips (docs/fidelity.md)
 FEWEST = 20  # trips of a group whose ranks are spread by themselves; smaller ones share those of all
+
+
+def has_ranks(spec: Spec) -> bool:
+    """Whether anything is painted as a rank."""
+    return any(isinstance(channel, QuantileChannel | ConditionalChannel) for channel in spec.channels)
 
 
 def spread_ranks(strokes: Solution, labels: NDArray, spec: Spec, *, drawn: bool = False, seed: int = 0) -> Solution:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from shapely import linestrings
 
-from decode.adjust import RANKS, spread_ranks
+from decode.adjust import RANKS, USUAL_RANKS, has_ranks, spread_ranks
 from decode.confidence import CONFIDENT
 from decode.parts import find_parts, read_solution, solve_part
 from decode.routes import read_routes
@@ -32,7 +32,7 @@ def decode_run(
     *,
     dialect: str = "source",
     route_file: Path | None = None,
-    ranks: str = RANKS[0],
+    ranks: str = USUAL_RANKS,
     workers: int | None = None,
     scheduler: str | None = None,
     seed: int = 0,
@@ -41,8 +41,9 @@ def decode_run(
 
     The images are solved in parts, each a file in `run`/decoded until all is done; when the work is interrupted they
     stay, and the same call goes on from there. `workers` and `scheduler` say where, see `rasterize.cluster.run_parts`;
-    the result is the same. With other `ranks` than painted ones calibrated.parquet and .csv are written too.
-    synthetic.parquet is written last. Raises `InputError` when there is nothing to decode or nothing valid came out.
+    the result is the same. calibrated.parquet and .csv are written too, unless `ranks` stay as painted or nothing is
+    painted as one; synthetic.parquet last. Raises `InputError` when there is nothing to decode or nothing valid came
+    out.
     """
     if ranks not in RANKS:
         raise InputError(f"--ranks {ranks}: give one of {', '.join(RANKS)}")
@@ -65,7 +66,7 @@ def decode_run(
         reasons = ", ".join(f"{count} {reason}" for reason, count in decoded.rejected.items())
         raise InputError(f"{run / 'fakes'}: no valid trip in {decoded.images} images ({reasons}); train longer")
     tables = {"synthetic": decoded.trips}
-    if ranks != RANKS[0]:
+    if ranks != RANKS[0] and has_ranks(images.spec):
         even = spread_ranks(solution, images.labels, images.spec, drawn=ranks == "drawn", seed=seed)
         tables["calibrated"] = assemble(images, even, plan, routes=routes, seed=seed).trips
     if not images.spec.bent:

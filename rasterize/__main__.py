@@ -53,8 +53,15 @@ def main(
         ),
     ] = 0.35,
     trips_per_image: Annotated[
-        int, typer.Option("--trips-per-image", "-k", help="How many share an image.", rich_help_panel=DRAWING)
-    ] = 1,
+        int | None,
+        typer.Option(
+            "--trips-per-image",
+            "-k",
+            help="How many share an image.",
+            show_default="4; 1 where trips have waypoints",
+            rich_help_panel=DRAWING,
+        ),
+    ] = None,
     mode: Annotated[
         str, typer.Option(help="abod keeps direction; grey is the original idea.", rich_help_panel=DRAWING)
     ] = "abod",

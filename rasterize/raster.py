@@ -32,6 +32,7 @@ from rasterize.read import Ingested, IngestOptions, ingest
 from rasterize.spec import Drawing, Place, Spec
 from rasterize.unpack import find_files
 
+USUAL_TRIPS = 4  # per image: ahead of 1, and level with 16 (docs/fidelity.md)
 SAME_SPOT_PX = 1e-3
 STORE_BATCH = 4096  # images drawn at a time when they are stored
 FITTED_TRIPS = 1_000_000  # at most, that channels are fitted to
@@ -43,11 +44,13 @@ Table = pd.DataFrame | TripFile
 class RasterOptions:
     """How trips become images.
 
-    `attributes` overrides the default way of single attributes ("hour" → "factor", a channel kind, or "off").
-    `store_mb` is the size up to which images.npy is written; training draws from strokes.npz in any case.
+    `trips_per_image` None is four, and one where trips have waypoints: several bent strokes are told apart only where
+    their routes are known. `attributes` overrides the default way of single attributes ("hour" → "factor", a channel
+    kind, or "off"). `store_mb` is the size up to which images.npy is written; training draws from strokes.npz in
+    any case.
     """
 
-    trips_per_image: int = 1
+    trips_per_image: int | None = None
     mode: str = "abod"
     blob_sigma_px: float = 0.7
     blob_gain: float = 3.0
@@ -59,14 +62,19 @@ class RasterOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.trips_per_image < 1:
+        if self.trips_per_image is not None and self.trips_per_image < 1:
             raise InputError(f"trips per image must be 1 or more, not {self.trips_per_image}")
         if self.merge_px < 0:
             raise InputError(f"--merge-px must be 0 or more, not {self.merge_px}")
 
+    def settled(self, *, bent: bool) -> "RasterOptions":
+        """The options for trips with waypoints or without."""
+        usual = 1 if bent else USUAL_TRIPS
+        return self if self.trips_per_image is not None else replace(self, trips_per_image=usual)
+
     @property
     def drawing(self) -> Drawing:
-        """How strokes are drawn; levels are scaled by √K, since few of the K strokes cross one pixel."""
+        """How strokes are drawn, once settled; levels are scaled by √K, since few of the K strokes cross one pixel."""
         return Drawing(
             mode=self.mode,
             blob_sigma_px=self.blob_sigma_px,
@@ -106,6 +114,7 @@ def raster(
     stations = gpd.read_parquet(run / "stations.parquet")
     place_of = _find_places(stations, ingested.frame, options)
     train = TripFile(run / "trips.parquet", split="A")
+    options = options.settled(bent="waypoints" in train)
     spec, strokes, labels = _encode(train, stations, place_of, ingested.frame, ingested.source, options)
     write_strokes(folder, strokes)
     stored = _store_images(folder, spec, strokes, options.store_mb)
@@ -132,6 +141,7 @@ def encode_trips(
     """Clean trips → the spec, the strokes and labels of the training trips (split A), and the places of all trips."""
     place_of = _find_places(stations, frame, options)
     train = trips[trips["split"] == "A"].reset_index(drop=True) if "split" in trips else trips
+    options = options.settled(bent="waypoints" in train)
     return *_encode(train, stations, place_of, frame, source, options), _encode_ends(trips, stations, place_of)
 
 
@@ -148,7 +158,7 @@ def _encode(
     source: Mapping[str, Any],
     options: RasterOptions,
 ) -> tuple[Spec, Strokes, NDArray]:
-    """Training trips → the spec, strokes and labels, column by column."""
+    """Training trips → the spec, strokes and labels, column by column, by options that are settled."""
     spec = Spec(
         frame=frame,
         drawing=options.drawing,

@@ -17,7 +17,7 @@ from rasterize.read import IngestOptions
 def images(tmp_path_factory) -> ImageSet:
     folder = tmp_path_factory.mktemp("adjust")
     write_city(folder / "city.csv", trips=9_000, stations=12)
-    options = {"ingest_options": IngestOptions(), "options": RasterOptions()}
+    options = {"ingest_options": IngestOptions(), "options": RasterOptions(trips_per_image=1)}
     return raster([str(folder / "city.csv")], folder, **options).images
 
 

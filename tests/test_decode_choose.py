@@ -19,11 +19,11 @@ def run(tmp_path_factory):
     """A run folder whose fakes are the training images themselves, decoded."""
     folder = tmp_path_factory.mktemp("choose")
     write_city(folder / "city.csv", trips=6_000, stations=12)
-    options = {"ingest_options": IngestOptions(), "options": RasterOptions()}
+    options = {"ingest_options": IngestOptions(), "options": RasterOptions(trips_per_image=1)}
     images = raster([str(folder / "city.csv")], folder, **options).images
     levels = images.read(np.arange(len(images)))
     write_image_set(folder / "fakes", images.spec, [levels], images.labels)
-    decode_run(folder)
+    decode_run(folder, ranks="painted")
     return folder
 
 
@@ -121,6 +121,23 @@ def test_decoded_trips_are_redrawn_as_they_were_drawn(run, images):
     same = np.flatnonzero(is_right)
     np.testing.assert_allclose(redrawn.read(same)[:, :planes], images.read(fakes[same])[:, :planes], atol=1e-5)
     assert np.abs(redrawn.strokes.values[same] - images.strokes.values[fakes[same]]).mean() < 0.1  # ties are by chance
+
+
+@pytest.mark.parametrize("kind", ["conditional", "linear"])
+def test_a_calibrated_table_is_written_where_ranks_are_painted(kind, tmp_path):
+    write_city(tmp_path / "city.csv", trips=900, stations=6)
+    attributes = {"duration_s": kind, "birth_year": "off"}
+    options = RasterOptions(trips_per_image=1, attributes=attributes)
+    images = raster([str(tmp_path / "city.csv")], tmp_path, ingest_options=IngestOptions(), options=options).images
+    write_image_set(tmp_path / "fakes", images.spec, [images.read(np.arange(len(images)))], images.labels)
+    decode_run(tmp_path)
+    assert (tmp_path / "calibrated.csv").exists() == (kind == "conditional")
+    if kind == "conditional":
+        raw, even = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("synthetic", "calibrated"))
+        assert raw["start_station_id"].equals(even["start_station_id"])
+        assert (raw["duration_s"] != even["duration_s"]).mean() > 0.5
+        decode_run(tmp_path, ranks="painted")
+    assert not (tmp_path / "calibrated.parquet").exists()
 
 
 def test_trips_that_share_an_image_are_redrawn_and_judged_one_by_one(tmp_path):

@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
     """A run folder after every stage, at 16 px, trained far too briefly to be any good."""
     folder = tmp_path_factory.mktemp("run")
     write_city(folder / "city.csv", trips=3000, stations=8, seed=2)
-    run("rasterize", folder / "city.csv", "--run", folder, "--resolution", 16)
+    run("rasterize", folder / "city.csv", "--run", folder, "--resolution", 16, "-k", 1)
     run("pgan", "train", "--run", folder, "--preset", "tiny", "--device", "cpu", *SHORT)
     run("pgan", "sample", "--run", folder)
     run("decode", "--run", folder)
@@ -66,7 +66,7 @@ def test_the_run_folder_is_complete(folder):
 def test_chosen_trips_are_some_of_the_synthetic_ones_and_stand_in_the_report(folder):
     chosen, synthetic = (pd.read_parquet(folder / f"{name}.parquet") for name in ("chosen", "synthetic"))
     assert len(chosen) == 100 and set(chosen["trip_id"]) < set(synthetic["trip_id"])
-    assert json.loads((folder / "report" / "metrics.json").read_text())["others"] == ["chosen"]
+    assert json.loads((folder / "report" / "metrics.json").read_text())["others"] == ["calibrated", "chosen"]
 
 
 def test_every_fake_is_a_trip_or_a_counted_reject(folder):

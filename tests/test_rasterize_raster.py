@@ -108,7 +108,22 @@ def test_options_are_checked():
     with pytest.raises(InputError, match="1 or more"):
         RasterOptions(trips_per_image=0)
     with pytest.raises(InputError, match="modes: abod, grey"):
-        _ = RasterOptions(mode="colour").drawing
+        _ = RasterOptions(trips_per_image=1, mode="colour").drawing
+
+
+def test_four_trips_share_an_image_unless_they_have_waypoints(city, tmp_path):
+    made = rasterized(city, tmp_path, trips_per_image=None)
+    assert made.images.spec.trips_per_image == 4 == np.diff(made.images.strokes.offsets).max()
+    assert json.loads((tmp_path / "raster.json").read_text())["raster"]["trips_per_image"] == 4
+    stations = geopandas.read_parquet(tmp_path / "stations.parquet")
+    trips = pd.read_parquet(tmp_path / "trips.parquet")
+    ends = trips[["start_lat", "start_lng", "end_lat", "end_lng"]].to_numpy()
+    bent = trips.assign(waypoints=list(ends))
+    for asked, expected in ((None, 1), (3, 3)):
+        options = RasterOptions(trips_per_image=asked)
+        spec, strokes, *_ = encode_trips(bent, stations, made.ingested.frame, made.ingested.source, options)
+        assert spec.bent and spec.trips_per_image == expected == np.diff(strokes.offsets).max()
+        assert spec.drawing.level_scale == expected**0.5
 
 
 def test_a_file_of_trips_is_a_table_read_column_by_column(city, tmp_path):
