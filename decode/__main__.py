@@ -31,8 +31,8 @@ def main(
     ranks: Annotated[
         str,
         typer.Option(
-            help="What calibrated.csv has of painted durations and birth years: spread as in training, in the order "
-            "painted; drawn: spread in any order, the generator has no say in them; painted: no such file.",
+            help="How calibrated.csv puts painted durations and birth years right: drawn as in training trips alike, "
+            "the generator has no say in them; spread as there, in the order painted; painted: no such file.",
             rich_help_panel="Calibration",
         ),
     ] = "drawn",
@@ -49,7 +49,8 @@ def main(
 
     Writes synthetic.csv (exactly the columns, types, date format and value
     spellings of the input file), synthetic.parquet (internal names, with the
-    confidence of each trip), strokes.parquet (GeoParquet) and decode.json.
+    confidence of each trip), calibrated.csv and .parquet (--ranks),
+    strokes.parquet (GeoParquet) and decode.json.
     """
     if context.invoked_subcommand is None:
         from decode.run import decode_run

@@ -12,6 +12,7 @@ from decode.solve import Solution
 from rasterize.attributes import MISSING_LEVEL, ConditionalChannel, QuantileChannel, level_of
 from rasterize.spec import Spec
 
+RANKED = QuantileChannel | ConditionalChannel
 RANKS = ("painted", "spread", "drawn")  # as they are; even, in the order painted; even, in any order
 USUAL_RANKS = "drawn"  # nearest to the real trips (docs/fidelity.md)
 FEWEST = 20  # trips of a group whose ranks are spread by themselves; smaller ones share those of all
@@ -19,7 +20,7 @@ FEWEST = 20  # trips of a group whose ranks are spread by themselves; smaller on
 
 def has_ranks(spec: Spec) -> bool:
     """Whether anything is painted as a rank."""
-    return any(isinstance(channel, QuantileChannel | ConditionalChannel) for channel in spec.channels)
+    return any(isinstance(channel, RANKED) for channel in spec.channels)
 
 
 def spread_ranks(strokes: Solution, labels: NDArray, spec: Spec, *, drawn: bool = False, seed: int = 0) -> Solution:
@@ -30,7 +31,7 @@ def spread_ranks(strokes: Solution, labels: NDArray, spec: Spec, *, drawn: bool 
     rng, values = np.random.default_rng(seed), strokes.values.copy()
     known, plane = spec.known_of(strokes.ends, labels[strokes.image]), 0
     for channel in spec.channels:
-        if isinstance(channel, QuantileChannel | ConditionalChannel):
+        if isinstance(channel, RANKED):
             group = channel.find_groups(known, len(values))
             levels, missing = values[:, plane], channel.missing & (values[:, plane] < MISSING_LEVEL)
             order = rng.random(len(levels)) if drawn else levels
