@@ -91,7 +91,7 @@ def part(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
 
 
 def everything(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
-    """What `python -m rasterize` does: read, clean, encode, draw."""
+    """What `python -m rasterize` does: read, clean, encode, draw; here an image for each trip."""
 
     def make(source: Path) -> None:
         with TemporaryDirectory(dir=path.parent) as run:

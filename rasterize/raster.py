@@ -114,7 +114,6 @@ def raster(
     stations = gpd.read_parquet(run / "stations.parquet")
     place_of = _find_places(stations, ingested.frame, options)
     train = TripFile(run / "trips.parquet", split="A")
-    options = options.settled(bent="waypoints" in train)
     spec, strokes, labels = _encode(train, stations, place_of, ingested.frame, ingested.source, options)
     write_strokes(folder, strokes)
     stored = _store_images(folder, spec, strokes, options.store_mb)
@@ -124,7 +123,8 @@ def raster(
     files = {path.name: sha256(path) for path in find_files(paths)}
     stations_file = str(ingest_options.stations) if ingest_options.stations else None
     reading = {**asdict(ingest_options), "stations": stations_file}
-    write_json(run / "raster.json", {"ingest": reading, "raster": asdict(options), "files": files})
+    resolved = {**asdict(options), "trips_per_image": spec.trips_per_image}
+    write_json(run / "raster.json", {"ingest": reading, "raster": resolved, "files": files})
     images = ImageSet(folder, spec, labels)
     write_contact_sheet(folder / "contact_sheet.png", images)
     write_labels_and_spec(folder, spec, labels)
@@ -141,7 +141,6 @@ def encode_trips(
     """Clean trips → the spec, the strokes and labels of the training trips (split A), and the places of all trips."""
     place_of = _find_places(stations, frame, options)
     train = trips[trips["split"] == "A"].reset_index(drop=True) if "split" in trips else trips
-    options = options.settled(bent="waypoints" in train)
     return *_encode(train, stations, place_of, frame, source, options), _encode_ends(trips, stations, place_of)
 
 
@@ -158,7 +157,8 @@ def _encode(
     source: Mapping[str, Any],
     options: RasterOptions,
 ) -> tuple[Spec, Strokes, NDArray]:
-    """Training trips → the spec, strokes and labels, column by column, by options that are settled."""
+    """Training trips → the spec, strokes and labels, column by column."""
+    options = options.settled(bent="waypoints" in train)
     spec = Spec(
         frame=frame,
         drawing=options.drawing,

@@ -6,6 +6,7 @@ from itertools import count
 import numpy as np
 import pandas as pd
 import pytest
+from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from benchmarks.coverage import (
@@ -95,6 +96,18 @@ def test_speeds_are_measured_once_per_variant(work):
     assert measure_speeds([], homes, terms, jobs=1) == {}
 
 
+def test_speeds_are_those_of_real_steps_in_each_phase(work):
+    """By a clock that counts floating-point operations."""
+    lazy, eager = Variant.of_loss("ns-r1", 1), Variant.of_loss("wgan-gp", 1)
+    settings = read_settings(["max_maps=16", "first_kimg=0.2", "fade_kimg=4", "penalty_steps_to_32px=8"])
+    terms = Terms(preset="tiny", settings=settings, minutes=1, trial=0.3, samples=1)
+    configs = [resolve_config(terms.preset, changes_of(one, terms, seed=0)) for one in (lazy, eager)]
+    with FlopCounterMode(display=False) as counter:
+        rates, before = try_phases(lazy.real(work / "seed-0"), configs, 1.0, clock=counter.get_total_flops)
+    assert rates[1] < rates[0]  # WGAN-GP has a penalty in every step
+    assert all(0.4 < seconds * rate / 4200 < 2.5 for rate, seconds in zip(rates, before, strict=True))
+
+
 def test_each_phase_is_tried_in_turns_of_its_penalty_interval(work):
     """Whenever the clock is read a second has passed, so that a turn of steps takes one."""
     settings = read_settings(["max_maps=16", "first_kimg=0.2", "fade_kimg=4", "penalty_steps_to_32px=8"])
@@ -154,7 +167,7 @@ def test_runs_are_those_asked_for(work):
 def test_every_row_has_as_many_trips(work):
     variants = [Variant.of_loss(*one) for one in VARIANTS.values()]
     painted = [len(pd.read_parquet(one.folder(work / "seed-0") / "synthetic.parquet")) for one in variants]
-    most = min(900, *(count - 1 for count in painted))  # how many a generator paints depends on the time it had
+    most = min(900, *(trips - 1 for trips in painted))  # how many a generator paints depends on the time it had
     rows = judge_seed(work / "seed-0", variants, most, 0)
     assert [row["trips"] for row in rows.values()] == [most] * (2 + len(VARIANTS))
 
