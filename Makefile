@@ -125,18 +125,18 @@ lint: $(READY)
 	$(PYTHON) -m ruff format --check
 
 bench: $(READY)
-	$(PYTHON) -m benchmarks.drawing
-	$(PYTHON) -m benchmarks.decoding
-	$(PYTHON) -m benchmarks.ingest
+	$(PYTHON) -m benchmarks.speed.drawing
+	$(PYTHON) -m benchmarks.speed.decoding
+	$(PYTHON) -m benchmarks.speed.ingest
 
 bench-train: $(READY)
-	$(PYTHON) -m benchmarks.training
+	$(PYTHON) -m benchmarks.speed.training
 
 bench-coverage: $(READY)
-	$(PYTHON) -m benchmarks.coverage $(COVERAGE)
+	$(PYTHON) -m benchmarks.learning.coverage $(COVERAGE)
 
 bench-ablation: $(READY)
-	$(PYTHON) -m benchmarks.ablation $(ABLATION)
+	$(PYTHON) -m benchmarks.learning.ablation $(ABLATION)
 
 bench-fidelity: $(READY)
 	$(PYTHON) -m benchmarks.fidelity $(FIDELITY)

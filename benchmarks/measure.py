@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from rasterize.errors import InputError
-from rasterize.frame import Frame
 from rasterize.imageset import Strokes
-from rasterize.spec import Drawing, Place, Spec
+from rasterize.strokes.frame import Frame
+from rasterize.strokes.spec import Drawing, Place, Spec
 
 
 @dataclass(frozen=True)

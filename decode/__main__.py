@@ -81,7 +81,7 @@ def choose_command(
     Those that a D takes for real, if it has judged them (python -m pgan judge),
     come first. Writes chosen.csv and chosen.parquet.
     """
-    from decode.choose import choose_run
+    from decode.selection import choose_run
 
     typer.echo(choose_run(run, rows=rows, dialect=dialect, seed=seed))
 
@@ -121,9 +121,9 @@ def compare_command(
     seed: Seed = 0,
 ) -> None:
     """Judge synthetic trips against real ones: metrics.json and one self-contained HTML report."""
-    from decode.compare import FEWEST_ROWS, compare, judge
+    from decode.evaluate.judge import FEWEST_ROWS, compare, judge
     from rasterize.files import write_json
-    from rasterize.read import read_trips
+    from rasterize.ingest.ingest import read_trips
 
     if rows < FEWEST_ROWS:
         raise InputError(f"--rows {rows}: a comparison needs at least {FEWEST_ROWS}")
@@ -145,8 +145,8 @@ def compare_command(
 
 def _real_and_synthetic(tables: list[str], thirds: dict[str, Path | None]) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """The real trips, from one file or from three, and the synthetic ones."""
-    from decode.compare import THIRDS, join_thirds
-    from rasterize.read import read_trips
+    from decode.evaluate.judge import THIRDS, join_thirds
+    from rasterize.ingest.ingest import read_trips
 
     absent = [f"--{name}" for name, path in thirds.items() if path is None]
     if 0 < len(absent) < len(thirds):
@@ -207,8 +207,8 @@ def roundtrip_command(
     from dataclasses import replace
     from json import dumps
 
-    from decode.degradation import DEGRADATIONS
     from decode.roundtrip import roundtrip_files
+    from decode.solver.degradation import DEGRADATIONS
     from rasterize.__main__ import parse_resolution
 
     if count < 1:

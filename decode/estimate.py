@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import convolve1d
 from scipy.special import ndtr, ndtri
 
-from decode.candidates import BLOB_SUSPECTED, BLOB_THRESHOLD, blob_amplitudes
-from decode.degradation import Degradation
-from decode.routes import Routes
-from decode.scene import Scene, make_scene
-from decode.solve import Decoder, Solution
-from rasterize.draw import Pen, gaussian_taps
+from decode.solver.candidates import BLOB_SUSPECTED, BLOB_THRESHOLD, blob_amplitudes
+from decode.solver.decoder import Decoder, Solution
+from decode.solver.degradation import Degradation
+from decode.solver.forward_model import Scene, make_scene
+from decode.solver.routes import Routes
 from rasterize.imageset import Strokes
-from rasterize.spec import Spec
+from rasterize.strokes.pen import Pen, gaussian_taps
+from rasterize.strokes.spec import Spec
 
 TRIPS = 3000  # looked at
 LEAST_IMAGES, MOST_IMAGES = 64, 512

@@ -13,16 +13,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from decode.confidence import CONFIDENT, calibrate, is_right
-from decode.degradation import CLEAN, Degradation, draw_degraded
 from decode.estimate import choose_sample, estimate_degradation
-from decode.routes import Routes, read_routes
-from decode.solve import Decoder, Solution, join_solutions
-from rasterize.attributes import DEFAULT_ATTRIBUTES
+from decode.solver.decoder import Decoder, Solution, join_solutions
+from decode.solver.degradation import CLEAN, Degradation, draw_degraded
+from decode.solver.routes import Routes, read_routes
 from rasterize.imageset import Strokes
-from rasterize.raster import RasterOptions, encode_trips
-from rasterize.read import Ingested, IngestOptions, ingest
-from rasterize.spec import Spec
-from rasterize.stations import PlaceOptions
+from rasterize.ingest.ingest import Ingested, IngestOptions, ingest
+from rasterize.ingest.stations import PlaceOptions
+from rasterize.run import RasterOptions, encode_trips
+from rasterize.strokes.channels import DEFAULT_ATTRIBUTES
+from rasterize.strokes.spec import Spec
 
 BATCH = 512  # images drawn and decoded at a time
 

@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 from shapely import linestrings
 
-from decode.adjust import RANKS, USUAL_RANKS, has_ranks, spread_ranks
 from decode.confidence import CONFIDENT
 from decode.parts import find_parts, read_solution, solve_part
-from decode.routes import read_routes
-from decode.solve import join_solutions
+from decode.rank_mapping import RANKS, USUAL_RANKS, has_ranks, spread_ranks
+from decode.solver.decoder import join_solutions
+from decode.solver.routes import read_routes
 from decode.trips import Decoded, assemble, make_plan
-from rasterize.cluster import run_parts
 from rasterize.errors import InputError
 from rasterize.files import write_atomically, write_json
+from rasterize.formats.source_format import write_trips_csv
 from rasterize.imageset import ImageSet
-from rasterize.raster import redraw_trips
-from rasterize.source import write_trips_csv
+from rasterize.run import redraw_trips
+from rasterize.workers import run_parts
 
 TABLES = ("synthetic", "calibrated", "chosen")  # as painted; `--ranks` put right; `choose`: some of these
 OUTPUTS = (*(f"{table}.{kind}" for table in TABLES for kind in ("parquet", "csv")), "strokes.parquet", "decode.json")
@@ -40,7 +40,7 @@ def decode_run(
     """Decode `run`/fakes and write the synthetic trips; returns what there is to say about them.
 
     The images are solved in parts, each a file in `run`/decoded until all is done; when the work is interrupted they
-    stay, and the same call goes on from there. `workers` and `scheduler` say where, see `rasterize.cluster.run_parts`;
+    stay, and the same call goes on from there. `workers` and `scheduler` say where, see `rasterize.workers.run_parts`;
     the result is the same. calibrated.parquet and .csv are written too, unless `ranks` stay as painted or nothing is
     painted as one; synthetic.parquet last. Raises `InputError` when there is nothing to decode or nothing valid came
     out.

@@ -9,17 +9,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from decode.confidence import Calibration, calibrate
-from decode.degradation import Degradation
 from decode.estimate import choose_sample, estimate_degradation
-from decode.routes import Routes
-from decode.solve import STATES, Decoder, Solution
-from rasterize.clean import CleanOptions
+from decode.solver.decoder import STATES, Decoder, Solution
+from decode.solver.degradation import Degradation
+from decode.solver.routes import Routes
 from rasterize.clock import CLOCK_ATTRIBUTES, start_times
-from rasterize.dialects import DIALECTS
-from rasterize.frame import trip_metres
+from rasterize.formats.dialects import DIALECTS
 from rasterize.imageset import ImageSet
-from rasterize.places import all_stations, draw_apart
-from rasterize.spec import Spec
+from rasterize.ingest.clean import CleanOptions
+from rasterize.strokes.frame import trip_metres
+from rasterize.strokes.places import all_stations, draw_apart
+from rasterize.strokes.spec import Spec
 
 DEFAULT_DURATION_S = (1.0, 3.0)  # without a painted duration: drawn between these multiples of the time at 3 m/s
 WALKING_M_PER_S = 3.0

@@ -77,8 +77,8 @@ def train(
     """Train on RUN/images into RUN/model; an unfinished run goes on by itself."""
     config = resolve_config(preset, changes)
     prepare_cpu(threads)
-    from pgan.plan import plan_of
-    from pgan.train import choose_device, train
+    from pgan.run.dry_run import plan_of
+    from pgan.run.loop import choose_device, train
 
     if dry_run:
         print(json.dumps(plan_of(run, config), indent=1))
@@ -101,8 +101,8 @@ def sample(
 ) -> None:
     """Generate RUN/fakes with the G_ema of a finished run."""
     prepare_cpu(threads)
-    from pgan.sample import sample
-    from pgan.train import choose_device
+    from pgan.run.loop import choose_device
+    from pgan.sampling import sample
 
     options = {"labels": label or (), "checkpoints": checkpoints, "device": choose_device(device)}
     count = sample(run, count=images, seed=seed, **options)
@@ -122,8 +122,8 @@ def judge(
 ) -> None:
     """Let a jury of Ds judge RUN/redrawn, which `python -m decode` makes, for `python -m decode choose`."""
     prepare_cpu(threads)
-    from pgan.judge import judge
-    from pgan.train import choose_device
+    from pgan.jury import judge
+    from pgan.run.loop import choose_device
 
     found = judge(run, jury=jury, kimg=kimg, seed=seed, device=choose_device(device), workers=workers)
     auc = sum(one.auc for one in found) / len(found)

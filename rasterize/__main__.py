@@ -8,7 +8,7 @@ import typer
 from rasterize.errors import InputError, exit_on_input_error
 
 if TYPE_CHECKING:
-    from rasterize.raster import Rastered
+    from rasterize.run import Rastered
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -123,16 +123,16 @@ def main(
     the rest judges the result (--train-share).
     """
     if simulate:
-        from rasterize.city import write_city
+        from rasterize.simulated_city import write_city
 
         write_city(simulate, seed=seed)
         typer.echo(f"wrote trips of a simulated city to {simulate}")
         return
 
-    from rasterize.clean import DEPOT_NAMES, CleanOptions
-    from rasterize.raster import RasterOptions, raster
-    from rasterize.read import IngestOptions
-    from rasterize.stations import PlaceOptions
+    from rasterize.ingest.clean import DEPOT_NAMES, CleanOptions
+    from rasterize.ingest.ingest import IngestOptions
+    from rasterize.ingest.stations import PlaceOptions
+    from rasterize.run import RasterOptions, raster
 
     height, width = parse_resolution(resolution)
     clean = CleanOptions(

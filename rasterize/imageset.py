@@ -13,16 +13,18 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import ArrayLike, NDArray
 
-from rasterize.attributes import Factor
 from rasterize.errors import InputError
 from rasterize.files import sha256, write_atomically, write_json
-from rasterize.spec import Spec
+from rasterize.strokes.channels import Factor
+from rasterize.strokes.spec import Spec
 
 if TYPE_CHECKING:
-    from rasterize.draw import Pen
+    from rasterize.strokes.pen import Pen
 
 STORED_TYPE = np.float16  # 11 significant bits: a level of 1 is stored to 0.0005
-DRAWN_PIECES = 100  # straight pieces of stroke per image, up to which drawing beats reading (benchmarks/drawing.py)
+DRAWN_PIECES = (
+    100  # straight pieces of stroke per image, up to which drawing beats reading (benchmarks/speed/drawing.py)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,7 @@ def _rows_of(offsets: NDArray, which: NDArray) -> tuple[NDArray, NDArray]:
 
 def draw_images(spec: Spec, strokes: Strokes, which: ArrayLike | None = None) -> NDArray:
     """Draw the images `which` (all of them by default): levels, float32 [B, C, H, W]; for many batches keep a `Pen`."""
-    from rasterize.draw import Pen  # numba is slow to import
+    from rasterize.strokes.pen import Pen  # numba is slow to import
 
     return Pen(spec).draw(strokes, which)
 
@@ -161,7 +163,7 @@ class ImageSet:
 
     @cached_property
     def _pen(self) -> "Pen":
-        from rasterize.draw import Pen  # numba is slow to import
+        from rasterize.strokes.pen import Pen  # numba is slow to import
 
         return Pen(self.spec)
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pgan.checkpoint import list_checkpoints, load_snapshot
 from pgan.config import TrainConfig
-from rasterize.attributes import Factor, LinearChannel
-from rasterize.frame import Frame
+from pgan.run.checkpoint import list_checkpoints, load_snapshot
 from rasterize.imageset import write_image_set
-from rasterize.spec import Drawing, Place, Spec, Station
+from rasterize.strokes.channels import Factor, LinearChannel
+from rasterize.strokes.frame import Frame
+from rasterize.strokes.spec import Drawing, Place, Spec, Station
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
@@ -106,7 +106,7 @@ def nursery() -> multiprocessing.context.ForkServerContext:
     """Children are forked from a process that has imported torch but never computed: a cold start takes seconds."""
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # what is preloaded must be found
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pgan_runs", "pgan.train", "torch.utils.tensorboard"])
+    context.set_forkserver_preload(["pgan_runs", "pgan.run.loop", "torch.utils.tensorboard"])
     return context
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from decode.solve import Decoder
+from decode.solver.decoder import Decoder
 from decode.trips import assemble, make_plan, solve_range
-from rasterize.frame import Frame
 from rasterize.imageset import Strokes
-from rasterize.spec import Drawing, Place, Spec, Station
+from rasterize.strokes.frame import Frame
+from rasterize.strokes.spec import Drawing, Place, Spec, Station
 
 
 def make_spec(xy, *, side=16, mode="abod", trips_per_image=1, channels=(), factors=(), bent=False):

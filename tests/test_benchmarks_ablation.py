@@ -4,15 +4,15 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.ablation import BASE, COLUMNS, SETTINGS, VARIANTS, app, judged, table
-from benchmarks.coverage import USUAL
+from benchmarks.learning.ablation import BASE, COLUMNS, SETTINGS, VARIANTS, app, judged, table
+from benchmarks.learning.coverage import USUAL
 from benchmarks.measure import short
 from pgan.config import resolve_config
 from rasterize.__main__ import app as rasterize
-from rasterize.city import write_city
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
-from rasterize.read import ingest
+from rasterize.ingest.ingest import ingest
+from rasterize.simulated_city import write_city
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,9 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from benchmarks.coverage import (
+from benchmarks.fidelity.sets import SETS, WINTER
+from benchmarks.fidelity.split import check_same_split, split_trips
+from benchmarks.learning.coverage import (
     FRESH,
     REAL,
     Speed,
@@ -27,12 +29,10 @@ from benchmarks.coverage import (
     table,
     try_phases,
 )
-from benchmarks.fidelity.sets import SETS, WINTER
-from benchmarks.fidelity.split import check_same_split, split_trips
 from benchmarks.measure import run_stage
 from pgan.config import resolve_config
-from rasterize.city import write_city
 from rasterize.errors import InputError
+from rasterize.simulated_city import write_city
 
 SMALL = ("max_maps=16", "latent_size=16", "dense_size=64", "first_kimg=0.4", "fade_kimg=0.1")
 SAMPLES = 1500

@@ -15,11 +15,11 @@ from benchmarks.fidelity.ours import Recipe, make_ours, stages_of, took_file
 from benchmarks.fidelity.rivals import draw_from_leaves, independent_columns, joint_histograms, sequential_trees
 from benchmarks.fidelity.sets import SETS, WINTER, trip_set
 from benchmarks.fidelity.split import check_same_split, to_trips, training_table
-from decode.metrics import ATTRIBUTES, tabulate
-from rasterize.city import write_city
+from decode.evaluate.columns import ATTRIBUTES, tabulate
 from rasterize.errors import InputError
-from rasterize.raster import RasterOptions, raster
-from rasterize.read import IngestOptions, ingest
+from rasterize.ingest.ingest import IngestOptions, ingest
+from rasterize.run import RasterOptions, raster
+from rasterize.simulated_city import write_city
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.training import compare
+from benchmarks.speed.training import compare
 from pgan.config import PRESETS
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from spec_examples import make_spec
 
-from rasterize.city import write_city
 from rasterize.imageset import write_image_set
+from rasterize.simulated_city import write_city
 
 ROOT = Path(__file__).parents[1]
 HEADER = (

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp, spearmanr
 
-from decode.adjust import spread_ranks
-from decode.solve import EVIDENCE, Solution
+from decode.rank_mapping import spread_ranks
+from decode.solver.decoder import EVIDENCE, Solution
 from decode.trips import decode_attributes
-from rasterize.city import write_city
 from rasterize.imageset import ImageSet
-from rasterize.raster import RasterOptions, raster
-from rasterize.read import IngestOptions
+from rasterize.ingest.ingest import IngestOptions
+from rasterize.run import RasterOptions, raster
+from rasterize.simulated_city import write_city
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decode.choose import choose, choose_run, read_verdicts
 from decode.run import decode_run
-from rasterize.city import write_city
+from decode.selection import choose, choose_run, read_verdicts
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet, write_image_set
-from rasterize.places import all_stations
-from rasterize.raster import RasterOptions, raster
-from rasterize.read import IngestOptions
+from rasterize.ingest.ingest import IngestOptions
+from rasterize.run import RasterOptions, raster
+from rasterize.simulated_city import write_city
+from rasterize.strokes.places import all_stations
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from decode.__main__ import app, compare_command
-from decode.compare import ROWS_CAP, join_thirds, judge
-from decode.metrics import METRICS
-from rasterize.city import write_city
+from decode.evaluate.columns import METRICS
+from decode.evaluate.judge import ROWS_CAP, join_thirds, judge
 from rasterize.errors import InputError
-from rasterize.read import read_trips
+from rasterize.ingest.ingest import read_trips
+from rasterize.simulated_city import write_city
 
 
 def street_trips(rows: int, *, seed: int) -> pd.DataFrame:

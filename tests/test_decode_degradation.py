@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spec_examples import make_spec, random_strokes, scattered
 
-from decode.degradation import CLEAN, MEDIUM, Degradation, draw_degraded
+from decode.solver.degradation import CLEAN, MEDIUM, Degradation, draw_degraded
 from rasterize.imageset import Strokes, draw_images
 
 SPEC = make_spec(scattered(9, side=24, rng=np.random.default_rng(0), apart=3), side=24, trips_per_image=3)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from spec_examples import make_spec, random_strokes, scattered
 
-from decode.degradation import MEDIUM, MILD, Degradation, draw_degraded
 from decode.estimate import choose_sample, estimate_degradation
+from decode.solver.degradation import MEDIUM, MILD, Degradation, draw_degraded
 from rasterize.imageset import draw_images
 
 FAINT = Degradation(

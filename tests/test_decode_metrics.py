@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
-from decode.metrics import (
+from decode.evaluate.columns import (
     METRICS,
     MISSING,
     Metric,
@@ -32,7 +32,7 @@ from decode.metrics import (
     valid_rows,
     w1,
 )
-from decode.metrics_copies import (
+from decode.evaluate.copies import (
     embed,
     identical_share,
     membership_attack,
@@ -41,8 +41,8 @@ from decode.metrics_copies import (
     neighbour_ratio,
     relative_distance,
 )
-from decode.metrics_models import classifier_auc, duration_r2, encode_features, user_type_auc
-from rasterize.frame import METRES_PER_DEGREE
+from decode.evaluate.models import classifier_auc, duration_r2, encode_features, user_type_auc
+from rasterize.strokes.frame import METRES_PER_DEGREE
 
 COUNTS = st.integers(2, 8).flatmap(
     lambda n: st.tuples(*[st.lists(st.integers(0, 50), min_size=n, max_size=n).filter(any) for _ in range(2)])

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decode.metrics import METRICS, jsd
-from decode.metrics_networks import (
+from decode.evaluate.columns import METRICS, jsd
+from decode.evaluate.daily_networks import (
     FEWEST_DAYS,
     MOST_DAYS,
     PAIR_BINS,

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from decode.metrics import METRICS
-from decode.metrics_pictures import (
+from decode.evaluate.columns import METRICS
+from decode.evaluate.pictures import (
     FEWEST_PICTURES,
     MOST_PICTURES,
     TRIPS_PER_PICTURE,

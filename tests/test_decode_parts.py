@@ -12,11 +12,11 @@ from distributed import LocalCluster
 from spec_examples import make_spec, random_strokes, scattered
 
 from decode import parts, run
-from decode.degradation import MILD, draw_degraded
 from decode.parts import BATCH
-from rasterize.attributes import LinearChannel
+from decode.solver.degradation import MILD, draw_degraded
 from rasterize.files import sha256
 from rasterize.imageset import write_image_set
+from rasterize.strokes.channels import LinearChannel
 
 PARTS = 6
 OUTPUTS = ("synthetic.parquet", "synthetic.csv", "strokes.parquet", "decode.json")

@@ -16,14 +16,14 @@ import websocket
 from PIL import Image
 from spec_examples import make_spec
 
-from decode.charts import density, hour_of_week, map_frame
-from decode.compare import Judgement, compare, judge
 from decode.confidence import Calibration
-from decode.degradation import MEDIUM
-from decode.report import format_figure, is_simulated, write_report
+from decode.evaluate.charts import density, hour_of_week, map_frame
+from decode.evaluate.judge import Judgement, compare, judge
+from decode.evaluate.report import format_figure, is_simulated, write_report
+from decode.solver.degradation import MEDIUM
 from rasterize.errors import InputError
-from rasterize.frame import Frame
 from rasterize.imageset import write_image_set
+from rasterize.strokes.frame import Frame
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")

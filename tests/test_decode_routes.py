@@ -7,11 +7,11 @@ import pytest
 from shapely import linestrings
 from spec_examples import decode_images, make_spec, scattered
 
-from decode.degradation import MILD, draw_degraded
 from decode.estimate import estimate_degradation
 from decode.roundtrip import roundtrip_files
-from decode.routes import Routes, read_routes
-from decode.solve import solve
+from decode.solver.decoder import solve
+from decode.solver.degradation import MILD, draw_degraded
+from decode.solver.routes import Routes, read_routes
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet, Strokes, draw_images, write_image_set
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from spec_examples import make_spec, random_strokes, scattered
 
-from decode.degradation import CLEAN, MEDIUM, MILD, draw_degraded
 from decode.estimate import estimate_degradation
-from decode.solve import EVIDENCE, STATES, Decoder, solve
-from rasterize.attributes import LinearChannel
+from decode.solver.decoder import EVIDENCE, STATES, Decoder, solve
+from decode.solver.degradation import CLEAN, MEDIUM, MILD, draw_degraded
 from rasterize.imageset import Strokes, draw_images
+from rasterize.strokes.channels import LinearChannel
 
 PAINTED = (LinearChannel(column="duration_s", low=0, high=1), LinearChannel(column="birth_year", low=0, high=1))
 

@@ -6,10 +6,10 @@ import pytest
 from spec_examples import decode_images, make_spec, make_trips, scattered
 
 from decode.trips import keep_valid, orient
-from rasterize.attributes import choose_attributes
-from rasterize.frame import trip_metres
 from rasterize.imageset import ImageSet, Strokes, draw_images, write_image_set
-from rasterize.raster import encode_labels, encode_values
+from rasterize.run import encode_labels, encode_values
+from rasterize.strokes.channels import choose_attributes
+from rasterize.strokes.frame import trip_metres
 
 RNG = np.random.default_rng(0)
 TRIPS = make_trips(400, RNG)

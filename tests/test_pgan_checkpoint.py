@@ -17,11 +17,11 @@ import pytest
 import torch
 from pgan_runs import CPU, ROOT, SMALL, assert_same_weights, command, make_run
 
-from pgan.checkpoint import list_checkpoints, load_newest, load_snapshot
-from pgan.record import identity_of
-from pgan.sealed import manifest_of
-from pgan.state import TrainState
-from pgan.train import network_shape, train
+from pgan.run.checkpoint import list_checkpoints, load_newest, load_snapshot
+from pgan.run.loop import network_shape, train
+from pgan.run.run_record import identity_of
+from pgan.steps.state import TrainState
+from pgan.tensor_files import manifest_of
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
 

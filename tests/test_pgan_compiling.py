@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.training import PlainGame
-from pgan.compiling import CPU_STEPS_WORTH, CompiledGame, Games, is_worth_compiling, play
+from benchmarks.speed.training import PlainGame
 from pgan.config import TrainConfig
-from pgan.game import Game
-from pgan.losses import LOSSES
-from pgan.networks import NetworkShape
-from pgan.schedule import Growth, Schedule
-from pgan.state import TrainState
-from pgan.step import train_step
+from pgan.networks.discriminator import NetworkShape
+from pgan.networks.losses import LOSSES
+from pgan.steps.compiled_passes import CPU_STEPS_WORTH, CompiledGame, Games, is_worth_compiling, play
+from pgan.steps.passes import Game
+from pgan.steps.schedule import Growth, Schedule
+from pgan.steps.state import TrainState
+from pgan.steps.step import train_step
 
 CPU = torch.device("cpu")
 SMALL = TrainConfig(batch=4, base_maps=16, max_maps=8, latent_size=8, label_size=4, dense_size=8, stddev_group=2)

@@ -5,12 +5,12 @@ import json
 import torch
 from pgan_runs import CPU, SMALL
 
-from pgan.diversity import COLLAPSED, spreads
-from pgan.networks import NetworkShape
-from pgan.progress import Reporter
-from pgan.schedule import Schedule
-from pgan.state import TrainState
-from pgan.step import StepResult
+from pgan.networks.discriminator import NetworkShape
+from pgan.run.progress import Reporter
+from pgan.steps.diversity import COLLAPSED, spreads
+from pgan.steps.schedule import Schedule
+from pgan.steps.state import TrainState
+from pgan.steps.step import StepResult
 
 
 def strokes(count: int, *, kinds: int, pixels: int = 32, seed: int = 0) -> torch.Tensor:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from pgan_runs import CPU, FACTORS, SMALL, bars, make_run
 
-from pgan.checkpoint import Snapshot, count_labels, save_snapshot
-from pgan.judge import judge
-from pgan.state import make_networks
-from pgan.train import network_shape
+from pgan.jury import judge
+from pgan.run.checkpoint import Snapshot, count_labels, save_snapshot
+from pgan.run.loop import network_shape
+from pgan.steps.state import make_networks
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet, write_image_set
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from pgan_runs import CPU, SMALL, assert_same_weights, make_run, nursery, stats
 
-from pgan.checkpoint import list_checkpoints, load_newest
 from pgan.config import TrainConfig
-from pgan.record import identity_of
-from pgan.state import TrainState
-from pgan.train import network_shape, train
+from pgan.run.checkpoint import list_checkpoints, load_newest
+from pgan.run.loop import network_shape, train
+from pgan.run.run_record import identity_of
+from pgan.steps.state import TrainState
 from rasterize.imageset import ImageSet
 
 KILLS = 20

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pgan.losses import LOSSES, WGAN_DRIFT, WGAN_LAMBDA
+from pgan.networks.losses import LOSSES, WGAN_DRIFT, WGAN_LAMBDA
 
 REALS = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0))
 FAKES = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(1))

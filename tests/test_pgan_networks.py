@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgan.config import TrainConfig
-from pgan.networks import (
+from pgan.networks.discriminator import (
     SLOPE,
     Conv,
     ConvDown,
@@ -23,7 +23,7 @@ from pgan.networks import (
     spread_matrix,
     upsample,
 )
-from pgan.state import make_networks
+from pgan.steps.state import make_networks
 
 
 def small_config(**changes) -> TrainConfig:

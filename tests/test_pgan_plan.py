@@ -11,10 +11,10 @@ import torch
 from pgan_runs import CPU, ROOT, SMALL, make_run
 
 from pgan.config import PRESETS
-from pgan.networks import NetworkShape
-from pgan.plan import parameters_at
-from pgan.state import make_networks
-from pgan.train import train
+from pgan.networks.discriminator import NetworkShape
+from pgan.run.dry_run import parameters_at
+from pgan.run.loop import train
+from pgan.steps.state import make_networks
 from rasterize.errors import InputError
 
 

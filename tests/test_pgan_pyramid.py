@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from pgan.networks import downsample, upsample
-from pgan.pyramid import MARK, estimate_energies, estimate_scales, in_levels, reals_at, standardised
+from pgan.networks.discriminator import downsample, upsample
+from pgan.networks.pyramid import MARK, estimate_energies, estimate_scales, in_levels, reals_at, standardised
 
 
 def sparse_images():

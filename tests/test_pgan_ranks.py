@@ -13,12 +13,12 @@ import pytest
 import torch
 from pgan_runs import CPU, ROOT, SMALL, command, make_run, nursery, stats, wait_for, weights
 
-import pgan.ranks
-from pgan.checkpoint import list_checkpoints
+import pgan.steps.distributed
 from pgan.config import TrainConfig
-from pgan.networks import minibatch_stddev
-from pgan.ranks import Ranks
-from pgan.train import train
+from pgan.networks.discriminator import minibatch_stddev
+from pgan.run.checkpoint import list_checkpoints
+from pgan.run.loop import train
+from pgan.steps.distributed import Ranks
 from rasterize.errors import InputError
 
 
@@ -73,7 +73,7 @@ def be_a_rank(run: Path, config: TrainConfig, rank: int, count: int, port: int, 
     torch.set_num_threads(1)
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in place.items()})
-    pgan.ranks.PATIENCE = timedelta(seconds=patience)
+    pgan.steps.distributed.PATIENCE = timedelta(seconds=patience)
     try:
         train(run, config, device=CPU)
     except InputError as error:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from pgan_runs import make_run
 
-from pgan.reals import Reals
+from pgan.steps.reals import Reals
 from rasterize.imageset import ImageSet
 
 CPU = torch.device("cpu")

@@ -9,15 +9,15 @@ import pytest
 import torch
 from pgan_runs import CPU, SMALL, make_run, nursery
 
-from pgan.checkpoint import list_checkpoints
 from pgan.config import TrainConfig
-from pgan.networks import NetworkShape
-from pgan.rehearsal import rehearse
-from pgan.schedule import Growth, Schedule
-from pgan.sealed import seal
-from pgan.state import TrainState
-from pgan.step import train_step
-from pgan.train import train
+from pgan.networks.discriminator import NetworkShape
+from pgan.run.checkpoint import list_checkpoints
+from pgan.run.loop import train
+from pgan.run.memory_check import rehearse
+from pgan.steps.schedule import Growth, Schedule
+from pgan.steps.state import TrainState
+from pgan.steps.step import train_step
+from pgan.tensor_files import seal
 from rasterize.errors import InputError
 
 SCHEDULE = Schedule.of(SMALL, height=16, width=16)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from pgan_runs import CPU, SMALL, StopAfter, assert_same_weights, make_run, weights
 
-import pgan.train
-from pgan.checkpoint import load_snapshot
-from pgan.train import train
+import pgan.run.loop
+from pgan.run.checkpoint import load_snapshot
+from pgan.run.loop import train
 from rasterize.imageset import ImageSet
 
 SHORT = replace(SMALL, first_kimg=0.03, fade_kimg=0.02, hold_kimg=0.0, last_kimg=0.07, label_power=0.0)  # 30 steps
@@ -36,21 +36,21 @@ def make_uneven_run(folder):
 def test_a_run_under_the_law_resumes_bit_for_bit_and_samples_by_counts(tmp_path, monkeypatch):
     whole, stopped, plain = (make_uneven_run(tmp_path / name) for name in ("whole", "stopped", "plain"))
     shown = []
-    of_batch = pgan.train.train_step
+    of_batch = pgan.run.loop.train_step
 
     def note(state, growth, *, reals, labels, game):
         shown.append(labels[:, 0])
         return of_batch(state, growth, reals=reals, labels=labels, game=game)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pgan.train, "train_step", note)
+        patch.setattr(pgan.run.loop, "train_step", note)
         assert train(whole, SHORT, device=CPU)
     # both sides have three days: alike, and so half of two epochs each
     assert torch.cat(shown).float().mean() == pytest.approx(0.5, abs=0.05)
     assert train(plain, replace(SHORT, label_power=1.0), device=CPU)
     assert any(not torch.equal(w, weights(plain)[name]) for name, w in weights(whole).items())
 
-    monkeypatch.setattr(pgan.train, "StopRequest", partial(StopAfter, 11))
+    monkeypatch.setattr(pgan.run.loop, "StopRequest", partial(StopAfter, 11))
     assert [train(stopped, SHORT, device=CPU) for _ in range(3)] == [False, False, True]
     assert_same_weights(whole, stopped)
     snapshot = load_snapshot(whole / "model")

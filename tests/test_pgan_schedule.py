@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgan.config import PRESETS, TrainConfig, base_shape, resolve_config
-from pgan.schedule import (
+from pgan.steps.schedule import (
     LabelLaw,
     Schedule,
     batch_indices,

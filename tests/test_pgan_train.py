@@ -24,15 +24,15 @@ from pgan_runs import (
     wait_for,
 )
 
-import pgan.train
-from pgan.checkpoint import list_checkpoints, load_newest, load_snapshot
+import pgan.run.loop
 from pgan.config import PRESETS, TrainConfig
-from pgan.record import identity_of
-from pgan.sample import draw_labels, sample, share_out
-from pgan.schedule import Growth
-from pgan.state import TrainState
-from pgan.step import train_step
-from pgan.train import network_shape, train
+from pgan.run.checkpoint import list_checkpoints, load_newest, load_snapshot
+from pgan.run.loop import network_shape, train
+from pgan.run.run_record import identity_of
+from pgan.sampling import draw_labels, sample, share_out
+from pgan.steps.schedule import Growth
+from pgan.steps.state import TrainState
+from pgan.steps.step import train_step
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
 
@@ -65,7 +65,7 @@ def test_any_stop_and_resume_is_bit_for_bit(tmp_path, monkeypatch, loss):
     config = replace(SMALL, loss=loss, fade_kimg=0.04, last_kimg=0.1)
     assert train(whole, config, device=CPU)
 
-    monkeypatch.setattr(pgan.train, "StopRequest", partial(StopAfter, 23))
+    monkeypatch.setattr(pgan.run.loop, "StopRequest", partial(StopAfter, 23))
     outcomes = [train(stopped, config, device=CPU)]
     while not outcomes[-1]:
         outcomes.append(train(stopped, config, device=CPU))
@@ -216,7 +216,7 @@ def spoil_while_training(run, monkeypatch, *, begin: int, end: float = float("in
             self.steps += 1
             return self.steps > stop
 
-    monkeypatch.setattr(pgan.train, "StopRequest", Spoiler)
+    monkeypatch.setattr(pgan.run.loop, "StopRequest", Spoiler)
 
 
 # 125 steps, of which the 63rd and the last are reported, and every tenth is saved

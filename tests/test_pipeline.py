@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rasterize.city import write_city
-from rasterize.read import IngestOptions, ingest
+from rasterize.ingest.ingest import IngestOptions, ingest
+from rasterize.simulated_city import write_city
 
 ROOT = Path(__file__).parents[1]
 SHORT = ["--first-kimg", 6, "--fade-kimg", 2, "--last-kimg", 4, "--picture-kimg", 2]

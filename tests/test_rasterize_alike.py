@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rasterize.alike import LEAF_TRIPS, Tree
+from rasterize.strokes.regression_tree import LEAF_TRIPS, Tree
 
 
 def make_known(count, seed=0):

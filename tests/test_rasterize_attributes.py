@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spec_examples import make_trips
 
-from rasterize.alike import LEAF_TRIPS, Tree
-from rasterize.attributes import (
+from rasterize.errors import InputError
+from rasterize.strokes.channels import (
     CategoryChannel,
     ConditionalChannel,
     CyclicChannel,
@@ -22,7 +22,7 @@ from rasterize.attributes import (
     channel_to_json,
     choose_attributes,
 )
-from rasterize.errors import InputError
+from rasterize.strokes.regression_tree import LEAF_TRIPS, Tree
 
 RNG = np.random.default_rng(0)
 numbers = st.lists(st.floats(10, 1000) | st.none(), min_size=1, max_size=30)

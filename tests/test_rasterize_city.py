@@ -6,20 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rasterize import city
-from rasterize.read import ingest, read_trips
+from rasterize import simulated_city
+from rasterize.ingest.ingest import ingest, read_trips
 
 
 @pytest.fixture(scope="module")
 def trips(tmp_path_factory) -> pd.DataFrame:
     path = tmp_path_factory.mktemp("city") / "city.csv"
-    city.write_city(path, trips=20_000)
+    simulated_city.write_city(path, trips=20_000)
     return read_trips([path])
 
 
 def test_the_same_seed_gives_the_same_file(tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        city.write_city(tmp_path / name, trips=500, seed=seed)
+        simulated_city.write_city(tmp_path / name, trips=500, seed=seed)
     a, b, c = ((tmp_path / name).read_text() for name in "abc")
     assert a == b != c
 
@@ -27,12 +27,12 @@ def test_the_same_seed_gives_the_same_file(tmp_path):
 @pytest.mark.parametrize(("n", "stations", "days"), [(1, 2, 1), (100, 5, 3), (3_000, 60, 28)])
 def test_rows_stations_and_days_are_as_asked(tmp_path, n, stations, days):
     path = tmp_path / "city.csv"
-    city.write_city(path, trips=n, stations=stations, days=days)
+    simulated_city.write_city(path, trips=n, stations=stations, days=days)
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     bad = 5 * max(1, n // 3000)
     assert len(rows) == n + bad
-    assert list(rows[0]) == list(city.HEADER)
+    assert list(rows[0]) == list(simulated_city.HEADER)
     assert [row["starttime"] for row in rows] == sorted(row["starttime"] for row in rows)
     ids = {row["start station id"] for row in rows}
     assert len(ids) <= stations and {row["starttime"][:7] for row in rows} <= {"2019-06"}
@@ -40,7 +40,7 @@ def test_rows_stations_and_days_are_as_asked(tmp_path, n, stations, days):
 
 
 def test_the_bad_rows_are_rejected_one_kind_each_and_no_others(tmp_path):
-    city.write_city(tmp_path / "city.csv", trips=6_000)
+    simulated_city.write_city(tmp_path / "city.csv", trips=6_000)
     rejects = ingest([tmp_path / "city.csv"], tmp_path / "run").rejects
     assert rejects["kept"] == 6_000
     assert rejects["rejected"] == dict.fromkeys(sorted(rejects["rejected"]), 2) and len(rejects["rejected"]) == 5
@@ -48,11 +48,11 @@ def test_the_bad_rows_are_rejected_one_kind_each_and_no_others(tmp_path):
 
 def test_stations_stand_apart_and_on_dry_land(trips):
     places = trips.drop_duplicates("start_station_id")
-    squeeze = np.cos(np.radians(city.CENTRE_LAT))
-    east = (places["start_lng"].to_numpy() - city.CENTRE_LNG) * city.METRES_PER_DEGREE * squeeze
-    north = (places["start_lat"].to_numpy() - city.CENTRE_LAT) * city.METRES_PER_DEGREE
+    squeeze = np.cos(np.radians(simulated_city.CENTRE_LAT))
+    east = (places["start_lng"].to_numpy() - simulated_city.CENTRE_LNG) * simulated_city.METRES_PER_DEGREE * squeeze
+    north = (places["start_lat"].to_numpy() - simulated_city.CENTRE_LAT) * simulated_city.METRES_PER_DEGREE
     assert len(places) == 30
-    assert (np.abs(east - city._river_east(north)) > city.RIVER_HALF_WIDTH_M - 1).all()
+    assert (np.abs(east - simulated_city._river_east(north)) > simulated_city.RIVER_HALF_WIDTH_M - 1).all()
     gaps = np.hypot(east[:, None] - east, north[:, None] - north) + np.diag(np.full(30, np.inf))
     assert gaps.min() > 300
 
@@ -69,7 +69,8 @@ def test_commuters_come_to_the_centre_in_the_morning_and_go_in_the_evening(trips
     hour = trips["started_at"].dt.hour
     came, went = (_net_arrivals(trips[hour.between(*hours)]) for hours in ((7, 9), (17, 19)))
     places = trips.drop_duplicates("start_station_id").set_index("start_station_id").loc[came.index]
-    outside = np.hypot(places["start_lat"] - city.CENTRE_LAT, (places["start_lng"] - city.CENTRE_LNG) * 0.74)
+    north, east = places["start_lat"] - simulated_city.CENTRE_LAT, places["start_lng"] - simulated_city.CENTRE_LNG
+    outside = np.hypot(north, east * 0.74)
     assert np.corrcoef(came, went.reindex(came.index, fill_value=0))[0, 1] < -0.7
     assert np.corrcoef(came, outside)[0, 1] < -0.3
 
@@ -82,7 +83,7 @@ def test_customers_ride_longer_tell_less_and_come_at_other_times(trips):
     customer = trips["user_type"] == "Customer"
     assert 0.08 < customer.mean() < 0.2
     assert trips["duration_s"][customer].median() > 1.4 * trips["duration_s"][~customer].median()
-    filler = trips["birth_year"] == city.FILLER_YEAR
+    filler = trips["birth_year"] == simulated_city.FILLER_YEAR
     assert filler[customer].mean() > 0.3 and filler[~customer].mean() < 0.06
     assert trips["gender"][customer].eq("unknown").mean() > 3 * trips["gender"][~customer].eq("unknown").mean()
 
@@ -93,10 +94,10 @@ def test_round_trips_are_about_one_in_twenty(trips):
 
 
 def test_the_river_makes_trips_longer():
-    stations = city._found_stations(30, np.random.default_rng(0))
-    ways = city._ways(stations)
+    stations = simulated_city._found_stations(30, np.random.default_rng(0))
+    ways = simulated_city._ways(stations)
     direct = np.hypot(stations.east[:, None] - stations.east, stations.north[:, None] - stations.north)
-    west = stations.east < city._river_east(stations.north)
+    west = stations.east < simulated_city._river_east(stations.north)
     across = west[:, None] != west[None, :]
     longer = ways[across] / direct[across]
     assert across.any() and longer.min() >= 1.25 - 1e-9 and longer.max() > 1.6

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from distributed import LocalCluster
 
-from rasterize.city import write_city
-from rasterize.cluster import run_parts
 from rasterize.errors import InputError
 from rasterize.files import sha256, write_atomically
-from rasterize.read import ingest
+from rasterize.ingest.ingest import ingest
+from rasterize.simulated_city import write_city
+from rasterize.workers import run_parts
 
 TWO_WORKERS = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
 ROOT = Path(__file__).parents[1]

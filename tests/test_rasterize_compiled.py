@@ -4,10 +4,10 @@ import shutil
 import subprocess
 import sys
 
-from rasterize import compiled
+from rasterize import jit
 
-INNER = "from rasterize.compiled import compiled\n\n@compiled()\ndef inner(x):\n    return x + {}\n"
-OUTER = """from rasterize.compiled import compiled
+INNER = "from rasterize.jit import compiled\n\n@compiled()\ndef inner(x):\n    return x + {}\n"
+OUTER = """from rasterize.jit import compiled
 from rasterize.inner import inner
 
 @compiled()
@@ -25,7 +25,7 @@ def test_a_change_in_another_file_is_seen(tmp_path):
     for package in ("rasterize", "decode"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("")
-    shutil.copy(compiled.__file__, tmp_path / "rasterize")
+    shutil.copy(jit.__file__, tmp_path / "rasterize")
     (tmp_path / "decode" / "outer.py").write_text(OUTER)
     (tmp_path / "rasterize" / "inner.py").write_text(INNER.format(1))
     assert outer_of_1(tmp_path) == ["20", "0"]

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spec_examples import make_spec
 
-from rasterize.draw import Pen, blob_table, gaussian_taps, trace
 from rasterize.imageset import Strokes, draw_images
 from rasterize.pictures import draw_density
+from rasterize.strokes.pen import Pen, blob_table, gaussian_taps, trace
 
 inside = st.floats(0, 10, allow_nan=False)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rasterize.frame import Frame
+from rasterize.strokes.frame import Frame
 
 FRAME = Frame(west=-74.1, south=40.7, east=-74.0, north=40.8, height=64, width=32)
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spec_examples import make_spec
 
-from rasterize.attributes import Factor, LinearChannel
 from rasterize.errors import InputError
 from rasterize.imageset import (
     DRAWN_PIECES,
@@ -22,6 +21,7 @@ from rasterize.imageset import (
     write_labels_and_spec,
     write_strokes,
 )
+from rasterize.strokes.channels import Factor, LinearChannel
 
 FACTOR = Factor(name="user_type", values=("a", "b"))
 SPEC = make_spec([(3, 3), (9.5, 4), (12, 12)], factors=(FACTOR,))

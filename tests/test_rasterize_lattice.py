@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
 from decode.roundtrip import roundtrip_files
-from rasterize.city import write_city
 from rasterize.errors import InputError
-from rasterize.lattice import LEAST_PITCH_PX, lattice_xy
-from rasterize.raster import RasterOptions, raster
-from rasterize.read import IngestOptions
-from rasterize.stations import PlaceOptions
+from rasterize.ingest.ingest import IngestOptions
+from rasterize.ingest.stations import PlaceOptions
+from rasterize.run import RasterOptions, raster
+from rasterize.simulated_city import write_city
+from rasterize.strokes.lattice import LEAST_PITCH_PX, lattice_xy
 
 
 @settings(max_examples=30)

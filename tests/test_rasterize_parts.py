@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trip_files import CITIBIKE_2019, citibike, write_text
 
-from rasterize.clean import CleanOptions
 from rasterize.errors import InputError
 from rasterize.files import sha256
-from rasterize.parts import End, Words, find_part
-from rasterize.read import IngestOptions, _row_groups, ingest
-from rasterize.stage import stage_table
-from rasterize.unpack import find_tables
+from rasterize.ingest.clean import CleanOptions
+from rasterize.ingest.ingest import IngestOptions, _row_groups, ingest
+from rasterize.ingest.parts import End, Words, find_part
+from rasterize.ingest.read_duckdb import stage_table
+from rasterize.ingest.unpack import find_tables
 
 NUMBERS = st.integers(-1, 3)
 DEGREES = st.sampled_from([0.0, 40.5, 40.6, np.nan])

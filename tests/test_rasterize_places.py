@@ -6,8 +6,8 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rasterize.frame import Frame
-from rasterize.places import all_stations, draw_apart, make_places, merge_stations, trip_places
+from rasterize.strokes.frame import Frame
+from rasterize.strokes.places import all_stations, draw_apart, make_places, merge_stations, trip_places
 
 FRAME = Frame(west=0, south=0, east=0.1, north=0.1, height=10, width=10)
 

@@ -19,12 +19,12 @@ from trip_files import (
     write_text,
 )
 
-from rasterize import quick
-from rasterize.parts import WORD_KINDS
-from rasterize.quick import Unclean, read_quickly
-from rasterize.read import IngestOptions
-from rasterize.stage import read_carefully
-from rasterize.unpack import find_tables
+from rasterize.ingest import read_arrow
+from rasterize.ingest.ingest import IngestOptions
+from rasterize.ingest.parts import WORD_KINDS
+from rasterize.ingest.read_arrow import Unclean, read_quickly
+from rasterize.ingest.read_duckdb import read_carefully
+from rasterize.ingest.unpack import find_tables
 
 
 def rows_of(read, path: Path, options: IngestOptions | None = None) -> pd.DataFrame:
@@ -88,8 +88,8 @@ ODD = [
 )
 @example([GOOD[0]], [GOOD[1].replace('"Customer"', '"Customer')], "\n", False, 3)
 def test_both_ways_read_the_same(tmp_path, monkeypatch, lines, odd, end, ended, look):
-    monkeypatch.setattr(quick, "LOOK_BYTES", look)
-    monkeypatch.setattr(quick, "SAMPLE_ROWS", 1)  # so that odd lines get further
+    monkeypatch.setattr(read_arrow, "LOOK_BYTES", look)
+    monkeypatch.setattr(read_arrow, "SAMPLE_ROWS", 1)  # so that odd lines get further
     text = end.join([CITIBIKE_2019.splitlines()[0], GOOD[0], *lines, *odd, GOOD[2]]) + (end if ended else "")
     path = write_text(tmp_path / "t.csv", text)
     careful = rows_of(read_carefully, path).drop(columns="blank")
@@ -152,8 +152,8 @@ def test_blocks_of_text_join_without_a_seam(tmp_path, monkeypatch):
     lines = CITIBIKE_2019.splitlines()
     path = write_text(tmp_path / "t.csv", "\n".join([lines[0], *lines[1:] * 200]) + "\n")
     whole = rows_of(read_quickly, path)
-    monkeypatch.setattr(quick, "BLOCK_BYTES", 1000)
-    monkeypatch.setattr(quick, "CHUNK_BYTES", 2000)
-    monkeypatch.setattr(quick, "GROUP_BLOCKS", 3)
+    monkeypatch.setattr(read_arrow, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(read_arrow, "CHUNK_BYTES", 2000)
+    monkeypatch.setattr(read_arrow, "GROUP_BLOCKS", 3)
     pd.testing.assert_frame_equal(rows_of(read_quickly, path), whole)
     assert len(whole) == 600

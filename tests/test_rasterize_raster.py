@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rasterize import raster as stage
-from rasterize.city import write_city
-from rasterize.columns import TripFile
+from rasterize import run as stage
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
-from rasterize.places import make_places, merge_stations, trip_places
-from rasterize.raster import RasterOptions, encode_trips, group_by_label, raster
-from rasterize.read import IngestOptions
-from rasterize.stations import PlaceOptions
+from rasterize.ingest.ingest import IngestOptions
+from rasterize.ingest.stations import PlaceOptions
+from rasterize.run import RasterOptions, encode_trips, group_by_label, raster
+from rasterize.simulated_city import write_city
+from rasterize.strokes.places import make_places, merge_stations, trip_places
+from rasterize.trip_table import TripFile
 
 
 @given(

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trip_files import CABS, CITIBIKE_2019, CITIBIKE_2021, PORTO, citibike, write_text
 
-from rasterize.city import write_city
 from rasterize.errors import InputError
 from rasterize.files import sha256
-from rasterize.read import IngestOptions, ingest, read_trips
-from rasterize.stations import PlaceOptions
+from rasterize.ingest.ingest import IngestOptions, ingest, read_trips
+from rasterize.ingest.stations import PlaceOptions
+from rasterize.simulated_city import write_city
 
 LENIENT = IngestOptions(places=PlaceOptions(min_uses=1))
 
@@ -245,5 +245,6 @@ def test_utc_times_become_local(tmp_path):
 
 
 def test_reading_needs_no_torch():
-    code = "import sys, rasterize.read, rasterize.source, rasterize.city; sys.exit('torch' in sys.modules)"
+    modules = "rasterize.ingest.ingest, rasterize.formats.source_format, rasterize.simulated_city"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

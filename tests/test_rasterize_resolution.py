@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rasterize.city import write_city
-from rasterize.frame import Frame
-from rasterize.resolution import SIDES, SPACING_PER_ERROR, choose_resolution
+from rasterize.simulated_city import write_city
+from rasterize.strokes.frame import Frame
+from rasterize.strokes.resolution import SIDES, SPACING_PER_ERROR, choose_resolution
 
 
 def lattice(count):

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from rasterize.errors import InputError
-from rasterize.read import IngestOptions, ingest, read_trips
-from rasterize.source import format_trips, write_trips_csv
+from rasterize.formats.source_format import format_trips, write_trips_csv
+from rasterize.ingest.ingest import IngestOptions, ingest, read_trips
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="shared/data is not here")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from spec_examples import make_spec, make_trips
 
-from rasterize.attributes import choose_attributes
 from rasterize.errors import InputError
-from rasterize.spec import SPEC_VERSION, Drawing, Place, Spec, Station
+from rasterize.strokes.channels import choose_attributes
+from rasterize.strokes.spec import SPEC_VERSION, Drawing, Place, Spec, Station
 
 
 def full_spec():

@@ -9,9 +9,9 @@ import pytest
 from trip_files import citibike, write_text
 
 from rasterize.errors import InputError
-from rasterize.frame import METRES_PER_DEGREE
-from rasterize.read import IngestOptions, ingest, read_trips
-from rasterize.stations import PlaceOptions
+from rasterize.ingest.ingest import IngestOptions, ingest, read_trips
+from rasterize.ingest.stations import PlaceOptions
+from rasterize.strokes.frame import METRES_PER_DEGREE
 
 
 def ingested(rows, tmp_path, **places):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rasterize.errors import InputError
-from rasterize.times import TimeFormat, sniff_times
+from rasterize.formats.times import TimeFormat, sniff_times
 
 
 def read(format_: TimeFormat, values: list) -> list:

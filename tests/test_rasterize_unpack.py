@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rasterize import unpack as unpacking
 from rasterize.errors import InputError
-from rasterize.unpack import find_files, unpack
+from rasterize.ingest import unpack as unpacking
+from rasterize.ingest.unpack import find_files, unpack
 
 TEXT = "a,b\n1,2\n3,4\n"
 

@@ -20,7 +20,7 @@ from benchmarks.fidelity.split import (
 )
 from benchmarks.measure import print_heading, short
 from decode.__main__ import name_and_file
-from decode.compare import judge
+from decode.evaluate.judge import judge
 from decode.run import TABLES
 from rasterize.errors import InputError, exit_on_input_error
 from rasterize.files import write_json
@@ -127,7 +127,7 @@ def known_ends(title: str, trips: pd.DataFrame) -> pd.DataFrame:
 
 
 def _file_rows(pairs: list[str]) -> dict[str, pd.DataFrame]:
-    from rasterize.read import read_trips
+    from rasterize.ingest.ingest import read_trips
 
     return {name: read_trips([path]) for name, path in (name_and_file("--row", pair) for pair in pairs)}
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rasterize.attributes import LOWEST_LEVEL
 from rasterize.imageset import ImageSet
-from rasterize.raster import encode_labels
+from rasterize.run import encode_labels
+from rasterize.strokes.channels import LOWEST_LEVEL
 
 
 def fresh_through_codec(run: Path, fresh: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import typer
 from benchmarks.fidelity.sets import SETS, SHARED_DATA, WINTER
 from benchmarks.fidelity.split import split_trips
 from benchmarks.measure import print_heading
-from decode.compare import judge
+from decode.evaluate.judge import judge
 from rasterize.errors import exit_on_input_error
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -1,7 +1,6 @@
 """The rivals that need no more than scikit-learn: independent columns, joint histograms, sequential trees.
 
-Each takes the training table (`decode.metrics.tabulate`, one row per trip) and gives one of as many rows and the same
-columns.
+Each takes the training table (see `tabulate`, one row per trip) and gives one of as many rows and the same columns.
 """
 
 from collections.abc import Callable
@@ -11,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from decode.metrics import CATEGORIES
+from decode.evaluate.columns import CATEGORIES
 
 ENDS, TIMES = ["start", "end"], ["day_of_week", "hour", "minute"]
 # What riders decide first comes first; each column is drawn given those before it.

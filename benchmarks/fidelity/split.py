@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from decode.metrics import ATTRIBUTES, find_places, tabulate
+from decode.evaluate.columns import ATTRIBUTES, find_places, tabulate
 from rasterize.errors import InputError
-from rasterize.read import IngestOptions, ingest
+from rasterize.ingest.ingest import IngestOptions, ingest
 
 MONDAY = pd.Timestamp("2019-01-07")
 

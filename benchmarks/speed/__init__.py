@@ -1,0 +1,1 @@
+"""How fast the codec and training are."""

@@ -1,0 +1,206 @@
+"""Decoding beside HoughLinesP, LSD and skeleton graphs: speed, right trips, noise, many stations; prints tables."""
+
+import argparse
+import gzip
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import convolve, label
+from scipy.spatial import cKDTree
+from skimage.morphology import skeletonize
+
+from benchmarks.measure import make_spec, measure, print_heading, random_strokes, rate_of, spec_of
+from decode.confidence import calibrate, is_right
+from decode.estimate import choose_sample, estimate_degradation
+from decode.solver.decoder import Decoder
+from decode.solver.degradation import CLEAN, MEDIUM, MILD, Degradation, draw_degraded
+from rasterize.imageset import Strokes
+from rasterize.strokes.frame import Frame
+from rasterize.strokes.spec import Spec
+
+SIDE, STATIONS, TRIPS = 64, 60, 16
+LOST = replace(MILD, lost=0.1)
+REACH_PX = 3.0  # a segment's end farther from every station belongs to none
+
+
+def case(degradation: Degradation, trips_per_image: int, images: int, seed: int = 0) -> tuple[Spec, Strokes, NDArray]:
+    """Random trips between random stations, drawn and spoilt."""
+    spec = make_spec(side=SIDE, stations=STATIONS, trips_per_image=trips_per_image, seed=seed)
+    strokes = random_strokes(spec, images, seed=seed)
+    return spec, strokes, draw_degraded(spec, strokes, degradation, np.random.default_rng(seed))
+
+
+def ours(degradation: Degradation, trips_per_image: int, images: int) -> tuple[float, dict]:
+    """Images per CPU-second; the decoder estimates the degradation first, outside the clock."""
+    spec, strokes, levels = case(degradation, trips_per_image, images)
+    estimate = estimate_degradation(levels[choose_sample(images, trips_per_image)], spec)
+    decoder = Decoder(spec, degradation=estimate)
+    rate = rate_of(lambda: decoder.solve(levels), images)
+    found = decoder.solve(levels)
+    right = is_right(strokes, found)
+    confidence = calibrate(spec, estimate, found.ends).confidence(found.evidence)
+    sure = confidence >= 0.9
+    return rate, {
+        "precision": float(right.mean()),
+        "recall": float(right.sum() / len(strokes.ends)),
+        "sure": float(sure.mean()),
+        "sure_right": float(right[sure].mean()) if sure.any() else float("nan"),
+        "blur": estimate.total_blur_px,
+        "noise": estimate.noise,
+    }
+
+
+# ---- rivals: they find segments; ends are snapped to stations, the direction is that from A to B
+
+
+def rival(find, degradation: Degradation, images: int) -> tuple[float, dict]:
+    """A method that finds segments [S, 4] (x0, y0, x1, y1) in a grey picture."""
+    spec, strokes, levels = case(degradation, TRIPS, images)
+    tree = cKDTree(spec.place_xy)
+    rate = rate_of(lambda: [_snap(find(image[0] + image[1]), image, tree) for image in levels], images, runs=1)
+    both = found = 0
+    for n, image in enumerate(levels):
+        mine = Counter(_snap(find(image[0] + image[1]), image, tree))
+        true = Counter(map(tuple, strokes.ends[strokes.offsets[n] : strokes.offsets[n + 1]].tolist()))
+        both, found = both + (mine & true).total(), found + mine.total()
+    return rate, {"precision": both / max(found, 1), "recall": both / len(strokes.ends)}
+
+
+def _snap(segments: NDArray, image: NDArray, tree: cKDTree) -> list[tuple[int, int]]:
+    pairs = []
+    for x0, y0, x1, y1 in segments:
+        off, (a, b) = tree.query([[x0, y0], [x1, y1]], distance_upper_bound=REACH_PX)
+        if np.isfinite(off).all() and a != b:
+            start, end = (
+                image[:2, int(np.clip(y, 0, SIDE - 1)), int(np.clip(x, 0, SIDE - 1))] for x, y in ((x0, y0), (x1, y1))
+            )
+            pairs.append((int(a), int(b)) if start[0] + end[1] >= start[1] + end[0] else (int(b), int(a)))
+    return pairs
+
+
+def hough(grey: NDArray) -> NDArray:
+    """Probabilistic Hough transform of OpenCV."""
+    binary = (grey > 0.3).astype(np.uint8)
+    lines = cv2.HoughLinesP(binary, 1, np.pi / 180, threshold=6, minLineLength=4, maxLineGap=2)
+    return np.zeros((0, 4)) if lines is None else lines.reshape(-1, 4) + 0.5
+
+
+def lsd(grey: NDArray) -> NDArray:
+    """Line segment detector of OpenCV; it finds both edges of a line, so the picture is enlarged and halves merge."""
+    large = cv2.resize(np.clip(grey * 255, 0, 255).astype(np.uint8), None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    lines = cv2.createLineSegmentDetector().detect(large)[0]
+    return np.zeros((0, 4)) if lines is None else np.unique((lines.reshape(-1, 4) / 4).round(0), axis=0)
+
+
+def skeleton(grey: NDArray) -> NDArray:
+    """Skeleton of the picture, cut at its crossings; the ends of each branch."""
+    bones = skeletonize(grey > 0.3)
+    crossings = bones & (convolve(bones.astype(int), np.ones((3, 3), int), mode="constant") > 3)
+    branches, count = label(bones & ~crossings, structure=np.ones((3, 3)))
+    segments = []
+    for branch in range(1, count + 1):
+        points = np.argwhere(branches == branch)[:, ::-1] + 0.5
+        if len(points) > 3:
+            far = points[np.hypot(*(points - points[0]).T).argmax()]
+            segments.append([*points[np.hypot(*(points - far).T).argmax()], *far])
+    return np.array(segments).reshape(-1, 4)
+
+
+# ---- many stations
+
+
+def many(points: NDArray, side: int, images: int) -> tuple[float, dict]:
+    """Clean images of 16 trips between stations at `points`."""
+    spec = spec_of(points, side=side, trips_per_image=TRIPS)
+    strokes = random_strokes(spec, images)
+    levels = draw_degraded(spec, strokes, CLEAN, np.random.default_rng(0))
+    decoder = Decoder(spec)
+    rate = rate_of(lambda: decoder.solve(levels), images)
+    right = is_right(strokes, decoder.solve(levels))
+    return rate, {"precision": float(right.mean()), "recall": float(right.sum() / len(strokes.ends))}
+
+
+def gbfs_points(path: Path, side: int) -> NDArray:
+    """Stations of a GBFS station_information file, in pixels; of those closer than a pixel only one."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        stations = json.load(file)["data"]["stations"]
+    lat, lng = (np.array([station[key] for station in stations], float) for key in ("lat", "lon"))
+    here = np.isfinite(lat + lng) & (lat != 0)
+    frame = Frame.around(lat[here], lng[here], height=side, width=side)
+    points = np.stack(frame.to_pixels(lat[here], lng[here]), axis=1)
+    kept: list[int] = []
+    for k, near in enumerate(cKDTree(points).query_ball_point(points, 1.0)):
+        if not set(near) & set(kept):
+            kept.append(k)
+    return points[kept]
+
+
+def print_speed() -> None:
+    """Ours and the rivals, clean and at medium noise."""
+    print(f"{SIDE}², {STATIONS} stations at least 3 px apart, {TRIPS} trips an image:\n")
+    print(
+        "| method | images per CPU-second | ours / it | peak MiB | precision | recall |\n|---|---:|---:|---:|---:|---:|"
+    )
+    for name, degradation in (("clean", CLEAN), ("medium noise", MEDIUM)):
+        first = measure(ours, degradation, TRIPS, 1500)
+        rows = {"**ours**": first} | {
+            title: measure(rival, find, degradation, 100)
+            for title, find in (("cv2.HoughLinesP", hough), ("cv2 LSD", lsd), ("skeleton graph", skeleton))
+        }
+        for title, found in rows.items():
+            quality = f"{found.extra['precision']:.4f} | {found.extra['recall']:.4f}"
+            ratio = f"{first.rate / found.rate:.1f}"
+            print(f"| {title}, {name} | {found.rate:,.0f} | {ratio} | {found.peak_mib:,.0f} | {quality} |", flush=True)
+
+
+def print_robustness(trips: int) -> None:
+    """Precision, recall and confidence over noise and trips per image; the decoder is not told of the noise."""
+    print(f"\nThe same stations, {trips:,} trips a row; the decoder is not told what was done to the images:\n")
+    print("| noise | trips per image | precision | recall | confidence ≥ .9 | of these right | images per CPU-second |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for name, degradation in (("none", CLEAN), ("mild", MILD), ("mild, 10 % of blobs lost", LOST), ("medium", MEDIUM)):
+        for count in (1, 4, 16, 32):
+            found = measure(ours, degradation, count, trips // count)
+            e = found.extra
+            figures = f"{e['precision']:.4f} | {e['recall']:.4f} | {e['sure']:.3f} | {e['sure_right']:.4f}"
+            print(f"| {name} | {count} | {figures} | {found.rate:,.0f} |", flush=True)
+
+
+def print_many(stations: Path | None) -> None:
+    """Clean images of cities with many stations."""
+    print(f"\nMany stations, clean, {TRIPS} trips an image:\n")
+    print("| stations | places | side | images per CPU-second | peak MiB | precision | recall |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    rng = np.random.default_rng(3)
+    cases = [
+        (f"{count} at random", rng.uniform(3, side - 3, (count, 2)), side) for count, side in ((652, 128), (2233, 256))
+    ]
+    if stations:
+        cases.append((stations.name, gbfs_points(stations, 256), 256))
+    for name, points, side in cases:
+        found = measure(many, points, side, 100)
+        quality = f"{found.extra['precision']:.4f} | {found.extra['recall']:.4f}"
+        print(
+            f"| {name} | {len(points):,} | {side} | {found.rate:,.0f} | {found.peak_mib:,.0f} | {quality} |", flush=True
+        )
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trips", type=int, default=8_000, help="per row of the table of noise")
+    parser.add_argument("--stations", type=Path, help="a GBFS station_information file, for one more row")
+    options = parser.parse_args()
+    print_heading("numpy", "numba", "scipy", "opencv-python-headless", "scikit-image")
+    print_speed()
+    print_robustness(options.trips)
+    print_many(options.stations)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Synthetic trips measured against real ones, and the report."""

@@ -1,0 +1,1 @@
+"""The inverse problem: which trips, together, painted an image."""

@@ -1,0 +1,111 @@
+"""Known routes: the ways that trips may take between places, so that bent strokes can be read back whole."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import geopandas as gpd
+import numpy as np
+import pyarrow
+import shapely
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from rasterize.errors import InputError
+from rasterize.imageset import Strokes
+from rasterize.strokes.spec import Spec
+
+REACH_PX = 2.0  # an end of a route farther from every place belongs to none
+_HELP = "give lines (GeoParquet, GeoJSON, GeoPackage, …), or a table of trips in Parquet with the column waypoints"
+
+
+@dataclass(frozen=True)
+class Routes:
+    """A dictionary of routes, in order of their ends.
+
+    ends : int32 [R, 2], origin and destination place. offsets, points : int64 [R + 1], float32 [M, 2], waypoints (x, y)
+    in pixels of the frame.
+    """
+
+    ends: NDArray
+    offsets: NDArray
+    points: NDArray
+
+    @classmethod
+    def none(cls) -> Self:
+        """No route is known."""
+        return cls(np.zeros((0, 2), np.int32), np.zeros(1, np.int64), np.zeros((0, 2), np.float32))
+
+    def keys(self, places: int) -> NDArray:
+        """origin · places + destination of each route, ascending, int64 [R]."""
+        return self.ends[:, 0].astype(np.int64) * places + self.ends[:, 1]
+
+    def choose(self, ends: NDArray, rng: np.random.Generator) -> NDArray:
+        """A random route for each trip between places `ends` [S, 2], int32 [S]; −1 where none is known."""
+        places = int(max(ends.max(initial=0), self.ends.max(initial=0))) + 1
+        keys, wanted = self.keys(places), ends[:, 0].astype(np.int64) * places + ends[:, 1]
+        first, last = np.searchsorted(keys, wanted), np.searchsorted(keys, wanted + 1)
+        chosen = first + (rng.random(len(ends)) * (last - first)).astype(np.int64)
+        return np.where(last > first, chosen, -1).astype(np.int32)
+
+    def along(self, strokes: Strokes, route: NDArray) -> Strokes:
+        """The same strokes along their routes [S]; −1 stays straight."""
+        sizes = np.where(route >= 0, np.diff(self.offsets)[route] if len(self.ends) else 0, 0)
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        stroke = np.repeat(np.arange(len(route)), sizes)
+        point = self.offsets[route[stroke]] + np.arange(offsets[-1]) - offsets[stroke]
+        return replace(strokes, paths=self.points[point], path_offsets=offsets)
+
+    def waypoints(self, spec: Spec) -> list[list[float]]:
+        """Each route as a flat list [lat, lng, …] in degrees."""
+        lat, lng = spec.frame.to_degrees(self.points[:, 0], self.points[:, 1])
+        flat = np.stack([lat, lng], axis=1).round(6)
+        return [flat[a:b].ravel().tolist() for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
+
+
+def read_routes(path: Path, spec: Spec) -> Routes:
+    """A dictionary of routes from a file of lines, each end at its nearest place of `spec`.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or holds no line between two places.
+    """
+    lines = _read_lines(path)
+    points = [np.stack(spec.frame.to_pixels(line[:, 1], line[:, 0]), axis=1) for line in lines if len(line) > 1]
+    if not points:
+        raise InputError(f"{path}: no line of at least two points in it; {_HELP}")
+    tips = np.array([[line[0], line[-1]] for line in points])
+    off, place = cKDTree(spec.place_xy).query(tips, distance_upper_bound=REACH_PX)
+    near = np.flatnonzero(np.isfinite(off).all(axis=1))
+    if not len(near):
+        raise InputError(
+            f"{path}: none of its {len(points)} lines starts and ends within {REACH_PX:.0f} pixels of a place of the "
+            "images; give routes of the same city, in degrees (WGS 84)"
+        )
+    order = near[np.lexsort((place[near, 1], place[near, 0]))]
+    chosen = [points[k] for k in order]
+    offsets = np.concatenate([[0], np.cumsum([len(line) for line in chosen])])
+    return Routes(place[order].astype(np.int32), offsets, np.concatenate(chosen).astype(np.float32))
+
+
+def _read_lines(path: Path) -> list[NDArray]:
+    """Lines as arrays of (lng, lat)."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file; {_HELP}")
+    if path.suffix == ".parquet":
+        import pandas as pd
+
+        try:
+            table = pd.read_parquet(path)
+        except (pyarrow.ArrowInvalid, OSError) as error:
+            raise InputError(f"{path}: no Parquet file ({error}); {_HELP}") from None
+        if "waypoints" in table:
+            return [np.asarray(flat, float).reshape(-1, 2)[:, ::-1] for flat in table["waypoints"].dropna()]
+    try:
+        table = gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]}); {_HELP}") from None
+    lines = table.to_crs("EPSG:4326").geometry if table.crs is not None else table.geometry
+    parts = lines[lines.notna()].explode(index_parts=False)
+    return [shapely.get_coordinates(line) for line in parts[parts.geom_type == "LineString"]]

@@ -1,0 +1,1 @@
+"""What is learnt: generator, discriminator, losses and the image pyramid."""

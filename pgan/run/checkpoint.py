@@ -1,0 +1,165 @@
+"""Files of a model folder that hold tensors: where the run stands (checkpoints/), and its result (snapshot.pt)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pgan.networks.discriminator import Generator, NetworkShape
+from pgan.run.run_record import differences
+from pgan.steps.state import TrainState
+from pgan.tensor_files import FOREIGN, first_line, manifest_of, read_sealed, seal, write_sealed
+from rasterize.errors import InputError
+
+
+def save_checkpoint(model: Path, state: TrainState, *, identity: Mapping[str, Any]) -> None:
+    """Write everything needed to go on to checkpoints/NIMG-HASH.pt, then drop all but the newest few.
+
+    The name depends on the content, so that no save ever overwrites a file: whenever it is killed, the checkpoints of
+    before are there.
+    """
+    data, sha256 = seal(state.state_dict() | {"identity": json.dumps(identity)})
+    path = model / "checkpoints" / f"{state.nimg:09d}-{sha256[:8]}.pt"
+    write_sealed(path, data, sha256=sha256)
+    older = [other for other in list_checkpoints(model) if other != path and _nimg(other) <= state.nimg]
+    for surplus in older[state.config.keep_checkpoints - 1 :]:
+        surplus.unlink()
+        manifest_of(surplus).unlink(missing_ok=True)
+
+
+def list_checkpoints(model: Path) -> list[Path]:
+    """All checkpoints that were not refused, newest first."""
+    return sorted((model / "checkpoints").glob("[0-9]*-*.pt"), key=_nimg, reverse=True)
+
+
+def _nimg(path: Path) -> int:
+    return int(path.name.split("-")[0])
+
+
+def load_newest(model: Path, state: TrainState, *, identity: Mapping[str, Any]) -> Path | None:
+    """Bring `state` to where the newest valid checkpoint left it and return its path; None if there are none at all.
+
+    Every one that cannot be used is named in a printed line with the reason, and set aside as NAME.refused. Raises
+    `InputError` if there are some but none of use.
+    """
+    found = list_checkpoints(model)
+    for path in found:
+        try:
+            load_checkpoint(path, state, identity=identity)
+        except InputError as refusal:
+            print(f"refused: {refusal}; going back to the checkpoint before", flush=True)
+            path.rename(path.with_suffix(".pt.refused"))
+        else:
+            return path
+    refused = sorted((model / "checkpoints").glob("*.refused"))
+    if refused:
+        names = ", ".join(path.name for path in refused)
+        raise InputError(
+            f"{model}: none of its checkpoints can be used ({names}); bring back one from a copy, or remove {model} "
+            "to train afresh"
+        )
+    return None
+
+
+def load_checkpoint(path: Path, state: TrainState, *, identity: Mapping[str, Any]) -> None:
+    """Bring `state` to where one checkpoint left it; raises `InputError` if that is damaged, foreign or another run's.
+
+    A refused one may leave `state` half changed.
+    """
+    saved = read_sealed(path, device=state.device)
+    try:
+        differ = differences(json.loads(saved["identity"]), identity)
+        if differ:
+            raise InputError(f"{path}: of another run: {differ}")
+        state.load_state_dict(saved)
+    except InputError:
+        raise
+    except FOREIGN as error:
+        raise InputError(f"{path}: not a checkpoint of these networks ({first_line(error)})") from error
+
+
+def remove_leftovers(model: Path) -> None:
+    """Remove what saves that were killed left behind: temporary files, and manifests without their file."""
+    for leftover in model.rglob(".*.tmp.*"):
+        leftover.unlink()
+    for manifest in (model / "checkpoints").glob("*.json"):
+        if not manifest.with_suffix(".pt").exists() and not manifest.with_suffix(".pt.refused").exists():
+            manifest.unlink()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """All that sampling needs.
+
+    scales : float32 [levels, C], see `estimate_scales`. spec : the image set's spec, JSON text. label_rows : int64
+    [U, F], the distinct labels of the training images; label_counts : int64 [U], how many images had each.
+    """
+
+    generator: Generator
+    scales: Tensor
+    spec: str
+    label_rows: Tensor
+    label_counts: Tensor
+
+
+def save_snapshot(model: Path, snapshot: Snapshot) -> None:
+    """Write snapshot.pt; its presence says that training is finished."""
+    data, sha256 = seal(
+        {
+            "network": snapshot.generator.shape.to_json(),
+            "generator": snapshot.generator.state_dict(),
+            **{name: getattr(snapshot, name) for name in ("scales", "spec", "label_rows", "label_counts")},
+        }
+    )
+    write_sealed(model / "snapshot.pt", data, sha256=sha256)
+
+
+def load_snapshot(model: Path) -> Snapshot:
+    """Read snapshot.pt, on the CPU; raises `InputError` if it is absent, damaged or foreign."""
+    path = model / "snapshot.pt"
+    if not path.exists():
+        raise InputError(f"{path}: is not there: training has not finished; run `python -m pgan train` first")
+    try:
+        saved = read_sealed(path, device=torch.device("cpu"))
+        generator = Generator(NetworkShape.from_json(saved["network"]))
+        generator.load_state_dict(saved["generator"])
+        parts = {name: saved[name] for name in ("scales", "spec", "label_rows", "label_counts")}
+    except InputError as refusal:
+        raise InputError(f"{refusal}; `python -m pgan train` makes it again from the last checkpoint") from refusal
+    except FOREIGN as error:
+        raise InputError(f"{path}: not a snapshot ({first_line(error)}); remove it and train again") from error
+    return Snapshot(generator=generator.requires_grad_(False), **parts)
+
+
+def load_earlier(model: Path, snapshot: Snapshot, count: int) -> list[Snapshot]:
+    """`snapshot` with the G_ema of each of the `count` newest checkpoints, newest first.
+
+    Raises `InputError` if there are fewer, or if one is damaged or foreign.
+    """
+    paths = list_checkpoints(model)
+    if not 0 < count <= len(paths):
+        raise InputError(
+            f"--checkpoints {count}: {model} has kept {len(paths)}; give a number from 1 on that it has, or train anew "
+            f"with `--keep-checkpoints {max(1, count)}`"
+        )
+    found = []
+    for path in paths[:count]:
+        generator = Generator(snapshot.generator.shape)
+        try:
+            generator.load_state_dict(read_sealed(path, device=torch.device("cpu"))["ema"])
+        except FOREIGN as error:
+            raise InputError(f"{path}: not a checkpoint of these networks ({first_line(error)})") from error
+        found.append(replace(snapshot, generator=generator.requires_grad_(False)))
+    return found
+
+
+def count_labels(labels: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Distinct rows of labels [N, F] and how often each occurs: (int64 [U, F], int64 [U])."""
+    rows = torch.as_tensor(labels).long()
+    if rows.shape[1] == 0:  # no factors: one label for all
+        return rows[:1], torch.tensor([len(rows)])
+    return torch.unique(rows, dim=0, return_counts=True)

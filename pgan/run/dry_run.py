@@ -1,0 +1,59 @@
+"""What a run would be, before it is: settings, sizes and phases, for --dry-run."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from pgan.config import TrainConfig
+from pgan.networks.discriminator import count_parameters
+from pgan.networks.pyramid import estimate_energies, estimate_scales
+from pgan.run.loop import network_shape, sample_of
+from pgan.steps.schedule import Schedule, gamma_of
+from pgan.steps.state import make_networks
+from rasterize.imageset import ImageSet
+
+GROWING = ("to_image", "from_image")  # one layer per level, of which a hold uses its own
+
+
+def plan_of(run_folder: Path, config: TrainConfig) -> dict[str, Any]:
+    """The resolved settings, the networks and the phases of a run on RUN/images, as JSON; nothing is written."""
+    images = ImageSet.open(run_folder / "images")
+    shape = network_shape(config, images)
+    generator, discriminator = make_networks(shape, seed=config.seed)
+    schedule = Schedule.of(config, height=images.shape[1], width=images.shape[2])
+    sample = sample_of(images, config.seed)
+    energies = estimate_energies(sample, estimate_scales(sample, shape.levels)).tolist()
+    resolutions = [
+        {
+            "height": shape.base_height * 2**level,
+            "width": shape.base_width * 2**level,
+            "maps": shape.maps[level],
+            "parameters": {"G": parameters_at(generator, level), "D": parameters_at(discriminator, level)},
+            "gamma": gamma_of(config, energies[level]),
+        }
+        for level in range(shape.levels)
+    ]
+    phases = [
+        {"phase": schedule.growth_at(int(begin)).phase, "from_kimg": begin / 1000, "kimg": length / 1000}
+        for _, _, begin, length in schedule.phases()
+    ]
+    return {
+        "config": config.to_json(),
+        "images": len(images),
+        "network": shape.to_json(),
+        "parameters": {"G": count_parameters(generator), "D": count_parameters(discriminator)},
+        "resolutions": resolutions,
+        "phases": phases,
+    }
+
+
+def parameters_at(network: nn.Module, level: int) -> int:
+    """Learnt numbers of G or D that a hold at one level of growth uses."""
+    count = 0
+    for name, parameter in network.named_parameters():
+        module, _, rest = name.partition(".")
+        number = int(rest.split(".")[0]) if module in (*GROWING, "blocks") else None
+        used = number is None or (number == level if module in GROWING else number < level)
+        count += parameter.numel() * used
+    return count

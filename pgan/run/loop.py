@@ -1,0 +1,350 @@
+"""Train a progressive GAN on an image set: one straight loop, from wherever the run stands to its end."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pgan.config import TrainConfig
+from pgan.networks.discriminator import NetworkShape
+from pgan.networks.pyramid import reals_at, standardised
+from pgan.run.checkpoint import (
+    Snapshot,
+    count_labels,
+    load_checkpoint,
+    load_newest,
+    load_snapshot,
+    remove_leftovers,
+    save_checkpoint,
+    save_snapshot,
+)
+from pgan.run.memory_check import rehearse
+from pgan.run.pictures import COLUMNS, caption_of, grid_picture, save_picture, save_timelapse
+from pgan.run.progress import Reporter
+from pgan.run.run_record import describe_run, identity_of, refuse_other_run
+from pgan.steps.compiled_passes import Games
+from pgan.steps.distributed import Ranks, joined_ranks
+from pgan.steps.reals import Reals
+from pgan.steps.schedule import Growth, LabelLaw, Schedule, batch_indices
+from pgan.steps.state import TrainState
+from pgan.steps.step import train_step
+from pgan.tensor_files import writing_explained
+from rasterize.errors import InputError
+from rasterize.files import write_json
+from rasterize.imageset import ImageSet
+
+RANGE_SAMPLE = 4096  # reals from which their range is estimated
+REPORT_IMAGES = 1000
+GRID_CELLS = 5 * COLUMNS
+MOST_SKIPPED = 50  # non-finite steps in a row before rolling back
+MOST_ROLLBACKS = 3
+RATE_CUT = 0.5  # of the learning rate at each rollback
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What stays as it is while a run trains."""
+
+    model: Path
+    config: TrainConfig
+    identity: Mapping[str, Any]
+    images: ImageSet
+    schedule: Schedule
+    ranks: Ranks
+    part: np.ndarray | slice  # rows of a batch that are this rank's
+    reals: Reals
+    law: LabelLaw | None
+    grid_latents: Tensor
+    grid_labels: Tensor | None
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is one (under torchrun, the rank's); raises `InputError` on one that is not there."""
+    if name == "auto":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"device '{name}' is unknown; devices: auto, cpu, cuda, cuda:0, ...") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device '{name}' is not here; torch sees {torch.cuda.device_count()} CUDA devices; use cpu")
+    return device
+
+
+def network_shape(config: TrainConfig, images: ImageSet) -> NetworkShape:
+    """The networks for an image set; raises `InputError` on too few images or a size out of reach."""
+    if len(images) < config.batch:
+        raise InputError(
+            f"{images.folder}: {len(images)} images are fewer than one batch of {config.batch}; "
+            "make more images or train with a smaller --batch"
+        )
+    return NetworkShape.of(config, images.shape, factor_sizes=[len(factor.values) for factor in images.factors])
+
+
+def train(run_folder: Path, config: TrainConfig, *, device: torch.device) -> bool:
+    """Train on RUN/images into RUN/model, going on from the newest checkpoint of use; says whether it got to the end.
+
+    Writes run.json, reals.png, checkpoints/, progress/NIMG.png, stats.jsonl, tensorboard/, timelapse.gif and, last of
+    all, snapshot.pt. Under torchrun all ranks train one run, and rank 0 writes. Raises `InputError` on images that
+    cannot be trained on, on a folder that holds another run or cannot be written, and on a run that is beyond help.
+    """
+    images = ImageSet.open(run_folder / "images")
+    shape, model = network_shape(config, images), run_folder / "model"
+    with joined_ranks(device) as ranks, writing_explained(model):
+        state = TrainState(config, shape, device=device, ranks=ranks)
+        run = make_run(model, config, images=images, state=state)
+        known = refuse_other_run(model, run.identity)
+        if _is_finished(run):
+            return True
+        _begin_or_go_on(run, state, known=known)
+        peaks = rehearse(state, run.schedule, partial(load_batch, run))
+        if peaks:
+            gibs = ", ".join(f"{phase} {peak / 2**30:.2f}" for phase, peak in peaks.items())
+            _say(run, f"most memory of a step not compiled, in GiB: {gibs}")
+        with stop_on_signals() as stop:
+            while not _train_soundly(run, state, stop):
+                _roll_back(run, state)
+        if state.nimg < run.schedule.total:
+            _say(run, f"stopped at {state.nimg / 1000:.1f} kimg and saved; the same command goes on from there")
+            return False
+        if ranks.first:
+            _finish(run, state)
+    return True
+
+
+def _is_finished(run: Run) -> bool:
+    """Whether there is a snapshot of use; says so."""
+    if not (run.model / "snapshot.pt").exists():
+        return False
+    try:
+        load_snapshot(run.model)
+    except InputError as refusal:
+        _say(run, f"refused: {refusal}")
+        return False
+    again = f"`python -m pgan sample --run {run.model.parent}` makes images, remove it to train afresh"
+    _say(run, f"{run.model}: finished; {again}")
+    return True
+
+
+def _begin_or_go_on(run: Run, state: TrainState, *, known: bool) -> None:
+    """Bring `state` to where the run stands; a run that begins gets its range, run.json and first checkpoint."""
+    if run.ranks.first:
+        remove_leftovers(run.model)
+    begins = not _load_newest(run, state)
+    if begins:
+        state.fit_range(sample_of(run.images, run.config.seed))
+    if run.ranks.first and (begins or not known):
+        write_json(run.model / "run.json", describe_run(run.identity, state=state))
+    if begins and run.ranks.first:
+        _save_reals(run, state)
+        _save_progress_picture(run, state)
+        save_checkpoint(run.model, state, identity=run.identity)
+
+
+def _load_newest(run: Run, state: TrainState) -> bool:
+    """Load the newest checkpoint of use, the one that rank 0 found; False if there are none."""
+    path = load_newest(run.model, state, identity=run.identity) if run.ranks.first else None
+    name = run.ranks.from_first(path.name if path else "", device=state.device)
+    if name and not run.ranks.first:
+        load_checkpoint(run.model / "checkpoints" / name, state, identity=run.identity)
+    return bool(name)
+
+
+def _train_soundly(run: Run, state: TrainState, stop: "StopRequest") -> bool:
+    """Train to the end, or until asked to stop, and save; False as soon as too many steps in a row were not finite."""
+    config, schedule, first = run.config, run.schedule, run.ranks.first
+    saved = state.nimg
+    games = Games(
+        state.generator,
+        state.discriminator,
+        config=config,
+        schedule=schedule,
+        device=state.device,
+        say=partial(_say, run),
+    )
+    with Reporter(run.model, schedule, nimg=state.nimg) if first else nullcontext() as reporter:
+        while state.nimg < schedule.total and not _asked_to_stop(run, state, stop):
+            growth = schedule.growth_at(state.nimg)
+            reals, labels = load_batch(run, state, growth)
+            game = games.at(growth, batch=len(reals))
+            result = train_step(state, growth, reals=reals, labels=labels, game=game)
+            ended = state.nimg >= schedule.total
+            look = ended or _crossed(state.nimg, config.batch, REPORT_IMAGES)
+            if reporter:
+                reporter.add(result)
+                if look:
+                    reporter.report(growth, state)
+            if look and state.skipped_in_a_row >= MOST_SKIPPED:
+                return False
+            if first and (ended or _crossed(state.nimg, config.batch, config.picture_kimg * 1000)):
+                _save_progress_picture(run, state)
+            if _crossed(state.nimg, config.batch, config.checkpoint_kimg * 1000) and not state.skipped_in_a_row:
+                saved = _save(run, state)
+    if saved != state.nimg:
+        _save(run, state)
+    return True
+
+
+def _save(run: Run, state: TrainState) -> int:
+    """Save a checkpoint, where all ranks have the same; returns its nimg."""
+    networks = (state.generator, state.discriminator, state.ema)
+    sums = [sum(weight.detach().double().sum() for weight in network.parameters()) for network in networks]
+    if not run.ranks.agree(torch.stack(sums)):
+        raise InputError(
+            f"{run.model}: ranks have drifted apart at {state.nimg / 1000:.1f} kimg: they do not compute alike; use "
+            "the same devices and versions for all; the same command goes on from the last checkpoint"
+        )
+    if run.ranks.first:
+        save_checkpoint(run.model, state, identity=run.identity)
+    return state.nimg
+
+
+def _asked_to_stop(run: Run, state: TrainState, stop: "StopRequest") -> bool:
+    """Whether to stop here; several ranks agree on it, at each report."""
+    if run.ranks.count > 1 and not _crossed(state.nimg, run.config.batch, REPORT_IMAGES):
+        return False
+    return run.ranks.any(stop.asked, device=state.device)
+
+
+def _roll_back(run: Run, state: TrainState) -> None:
+    """Back to the last checkpoint, with a lower learning rate from now on.
+
+    A run that is killed before its next checkpoint repeats this when it goes on: nothing but the state decides on it.
+    """
+    lost, rollbacks, skipped, factor = state.nimg, state.rollbacks + 1, state.skipped, state.rate_factor * RATE_CUT
+    rate, gamma = run.config.learning_rate, run.config.gamma_scale
+    if rollbacks > MOST_ROLLBACKS:
+        raise InputError(
+            f"{run.model}: {MOST_SKIPPED} steps in a row were not finite, at {lost / 1000:.1f} kimg, and "
+            f"{MOST_ROLLBACKS} rollbacks to a learning rate of {rate * state.rate_factor:g} did not help; look at the "
+            f"images ({run.model}/reals.png), or train into another run folder with a lower --learning-rate (now "
+            f"{rate:g}) or a higher --gamma-scale (now {gamma:g})"
+        )
+    assert _load_newest(run, state), "a run has a checkpoint from its first step on"
+    state.rollbacks, state.skipped, state.rate_factor = rollbacks, skipped, factor
+    _say(
+        run,
+        f"warning: {MOST_SKIPPED} steps in a row were not finite, at {lost / 1000:.1f} kimg; back to "
+        f"{state.nimg / 1000:.1f} kimg, learning rate {rate * factor:g} (rollback {rollbacks} of {MOST_ROLLBACKS})",
+    )
+
+
+def _say(run: Run, line: str) -> None:
+    if run.ranks.first:
+        print(line, flush=True)
+
+
+def _crossed(nimg: int, batch: int, every: float) -> bool:
+    """Whether the last batch passed a multiple of `every` images."""
+    return nimg // every > (nimg - batch) // every
+
+
+def load_batch(run: Run, state: TrainState, growth: Growth) -> tuple[Tensor, Tensor | None]:
+    """This rank's part of the batch to show next: standardised reals [n, C, h, w], faded; labels [n, F]."""
+    batch, seed = run.config.batch, run.config.seed
+    which, following = (
+        batch_indices(nimg, batch=batch, count=len(run.images), seed=seed, law=run.law)[run.part]
+        for nimg in (state.nimg, state.nimg + batch)
+    )
+    levels, labels = run.reals.batch(which, following=following)
+    reals = reals_at(levels, state.scales, level=growth.level, alpha=growth.alpha if growth.fading else None)
+    return reals, labels
+
+
+def _labels(images: ImageSet, which: np.ndarray, *, device: torch.device) -> Tensor | None:
+    return torch.from_numpy(images.labels[which].astype(np.int64)).to(device) if images.factors else None
+
+
+def sample_of(images: ImageSet, seed: int) -> Tensor:
+    """Up to RANGE_SAMPLE full-size reals [N, C, H, W]; raises `InputError` if some are not finite."""
+    which = np.sort(np.random.default_rng(seed).permutation(len(images))[:RANGE_SAMPLE])
+    sample = images.read(which)
+    if not np.isfinite(sample).all():
+        raise InputError(f"{images.folder}: some levels are not finite numbers; make the images again")
+    return torch.from_numpy(sample)
+
+
+def make_run(model: Path, config: TrainConfig, *, images: ImageSet, state: TrainState) -> Run:
+    """What stays as it is while `state` trains on `images` into `model`; writes nothing."""
+    which = np.random.default_rng(config.seed).integers(0, len(images), GRID_CELLS)
+    latents = torch.randn((GRID_CELLS, config.latent_size), generator=torch.Generator().manual_seed(config.seed + 1))
+    return Run(
+        model=model,
+        config=config,
+        identity=identity_of(config, images),
+        images=images,
+        schedule=Schedule.of(config, height=images.shape[1], width=images.shape[2]),
+        ranks=state.ranks,
+        part=slice(None) if state.part is None else state.part.cpu().numpy(),
+        reals=Reals(images, state.device),
+        law=LabelLaw.of(images.labels, power=config.label_power, seed=config.seed),
+        grid_latents=latents.to(state.device),
+        grid_labels=_labels(images, which, device=state.device),
+    )
+
+
+def _save_reals(run: Run, state: TrainState) -> None:
+    which = np.random.default_rng(run.config.seed).integers(0, len(run.images), GRID_CELLS)
+    _, height, width = run.images.shape
+    reals = standardised(torch.from_numpy(run.images.read(which)), state.scales[-1].cpu())
+    picture = grid_picture(reals, height=height, width=width, caption=f"real   {height}x{width} px")
+    save_picture(picture, run.model / "reals.png")
+
+
+@torch.no_grad()
+def _save_progress_picture(run: Run, state: TrainState) -> None:
+    growth = run.schedule.growth_at(state.nimg)
+    alpha = growth.alpha if growth.fading else None
+    fakes = state.ema(run.grid_latents, run.grid_labels, growth.level, alpha).cpu()
+    _, height, width = run.images.shape
+    picture = grid_picture(fakes, height=height, width=width, caption=caption_of(growth, state.nimg))
+    save_picture(picture, run.model / "progress" / f"{state.nimg:09d}.png")
+
+
+def _finish(run: Run, state: TrainState) -> None:
+    save_timelapse(run.model / "progress", run.model / "timelapse.gif")
+    rows, counts = count_labels(run.images.labels)
+    snapshot = Snapshot(
+        generator=state.ema.cpu(),
+        scales=state.scales.cpu(),
+        spec=json.dumps(run.images.spec.to_json()),
+        label_rows=rows,
+        label_counts=counts,
+    )
+    save_snapshot(run.model, snapshot)
+    print(f"{run.model}: trained on {state.nimg / 1000:.1f} kimg, {state.skipped} steps skipped", flush=True)
+
+
+class StopRequest:
+    """Whether somebody asked to stop at the next step."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Turn the first SIGINT or SIGTERM into a request to stop between two steps; a second one acts at once."""
+    request = StopRequest()
+    before = {}
+
+    def ask(number: int, _frame: object) -> None:
+        request.asked = True
+        signal.signal(number, before[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, ask)
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

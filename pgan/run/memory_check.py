@@ -1,0 +1,63 @@
+"""Every phase tried for one step before training: memory runs out in the first minute, not on day three."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from pgan.steps.schedule import Growth, Schedule
+from pgan.steps.state import TrainState
+from pgan.steps.step import train_step
+from pgan.tensor_files import first_line, seal, unseal
+from rasterize.errors import InputError
+
+Load = Callable[[TrainState, Growth], tuple[Tensor, Tensor | None]]  # the batch at state.nimg: reals, labels
+# what an allocator says, and oneDNN, which names no reason (it has others only for "primitive descriptor")
+NO_MEMORY = re.compile(r"alloc|could not create a primitive$", re.MULTILINE)
+
+
+def rehearse(state: TrainState, schedule: Schedule, load: Load) -> dict[str, int]:
+    """One whole step (with penalty, backward pass and both optimisers) in each phase ahead; then undo it, to a bit.
+
+    Returns the most memory that each phase had in use, in bytes, on CUDA; nothing on a CPU. Steps run as they are, not
+    compiled: compiled ones need less for activations. Raises `InputError` where memory does not suffice.
+    """
+    kept, _ = seal(state.state_dict())  # on the host: a copy on the device would count as use
+    begins = [ceil(begin) for _, _, begin, length in schedule.phases() if begin + length > state.nimg]
+    peaks = {}
+    for growth in map(schedule.growth_at, begins):
+        state.nimg = 0  # a step that has the penalty, however rare it is
+        with _memory_explained(state, growth):
+            peaks[growth.phase] = _peak_of_step(state, growth, load)
+    state.load_state_dict(unseal(kept, device=state.device))
+    if state.device.type == "cuda":
+        torch.cuda.empty_cache()
+        return peaks
+    return {}
+
+
+def _peak_of_step(state: TrainState, growth: Growth, load: Load) -> int:
+    on_cuda = state.device.type == "cuda"
+    if on_cuda:
+        torch.cuda.reset_peak_memory_stats(state.device)
+    reals, labels = load(state, growth)
+    train_step(state, growth, reals=reals, labels=labels)
+    return torch.cuda.max_memory_allocated(state.device) if on_cuda else 0
+
+
+@contextmanager
+def _memory_explained(state: TrainState, growth: Growth) -> Iterator[None]:
+    """Turn a failure to allocate into an `InputError` that says at which size, and what to change."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and not NO_MEMORY.search(str(error)):
+            raise
+        config = state.config
+        raise InputError(
+            f"out of memory in the phase {growth.phase}, tried before training ({first_line(error)}); use a smaller "
+            f"--batch (now {config.batch}) or --max-maps (now {config.max_maps}), or images of a lower resolution"
+        ) from error

@@ -1,0 +1,105 @@
+"""What a run is: run.json, with everything needed to repeat it, and how two runs differ."""
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from json import JSONDecodeError, loads
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pgan.config import TrainConfig
+from pgan.networks.discriminator import count_parameters
+from pgan.steps.state import TrainState
+from rasterize.errors import InputError
+from rasterize.files import sha256
+from rasterize.imageset import ImageSet
+
+IMAGE_FILES = ("spec.json", "labels.npy", "strokes.npz", "images.npy")
+
+
+def identity_of(config: TrainConfig, images: ImageSet) -> dict[str, Any]:
+    """What must be the same for a run to go on: all settings and every byte it learns from, as JSON."""
+    files = [images.folder / name for name in IMAGE_FILES if (images.folder / name).exists()]
+    return {
+        "config": config.to_json(),
+        "image_set": {
+            "fingerprint": images.fingerprint,
+            "shape": list(images.shape),
+            "images": len(images),
+            "factors": {factor.name: len(factor.values) for factor in images.factors},
+            "sha256": {path.name: sha256(path) for path in files},
+        },
+    }
+
+
+def describe_run(identity: Mapping[str, Any], *, state: TrainState) -> dict[str, Any]:
+    """The content of run.json."""
+    return {
+        **identity,
+        "seed": state.config.seed,
+        "network": state.generator.shape.to_json(),
+        "scales": state.scales.tolist(),
+        "energies": state.energies.tolist(),
+        "parameters": {"G": count_parameters(state.generator), "D": count_parameters(state.discriminator)},
+        "versions": {name: version(name) for name in ("pgan-trips", "torchvision", "numpy")}
+        | {"torch": torch.__version__, "python": platform.python_version()},  # torch with its build
+        "git_commit": _git_commit(),
+        "device": _device_name(state.device),
+        "ranks": state.ranks.count,
+        "threads": torch.get_num_threads(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout this code lies in, marked where files were changed since; None outside of one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty", "--match="]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # no git here
+        return None
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def refuse_other_run(model: Path, identity: Mapping[str, Any]) -> bool:
+    """Raise `InputError` if `model` holds a run of another identity, saying what differs; says whether it holds one.
+
+    A damaged run.json is no reason to refuse a run: checkpoints carry the identity too.
+    """
+    path = model / "run.json"
+    if not path.exists():
+        return False
+    try:
+        there = loads(path.read_text(encoding="utf-8"))
+        differ = differences(there, identity)
+    except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        print(f"{path}: damaged ({error}); it is written anew", flush=True)
+        return False
+    if differ:
+        raise InputError(
+            f"{model}: holds another run: {differ}; give the same settings and images to go on with it, "
+            f"train into another run folder, or remove {model}"
+        )
+    return True
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """In words, how the identities of two runs differ; empty if they do not."""
+    old, new = (_flat(run["config"], "") | _flat(run["image_set"], "image set ") for run in (there, here))
+    return "; ".join(
+        f"{name} was {old.get(name, 'unset')}, now {new.get(name, 'unset')}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    )
+
+
+def _flat(value: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {prefix + name: item for name, item in value.items()}

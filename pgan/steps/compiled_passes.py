@@ -1,0 +1,179 @@
+"""Passes compiled whole: which phases are worth it, one compiled game at a time, and the way back if it fails."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from pgan.config import TrainConfig
+from pgan.networks.discriminator import Discriminator, Generator
+from pgan.steps.passes import DPass, Game
+from pgan.steps.schedule import Growth, Schedule
+from pgan.tensor_files import first_line
+
+# on one CPU core compiling a phase costs one to two minutes, and saves 5 to 15 ms a step (docs/benchmarks/training.md)
+CPU_STEPS_WORTH = 20_000
+WARM_UPS = 3  # a CUDA graph is recorded in the second run, and first replayed in the third
+
+
+class CompiledGame(Game):
+    """A `Game` whose passes are compiled when first called; the same results.
+
+    D's pass is one graph, its gradients included: `torch.func.grad` over the weights, inside the compiled function.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        *,
+        loss: str,
+        level: int,
+        backend: str = "inductor",
+        mode: str | None = None,
+    ) -> None:
+        super().__init__(generator, discriminator, loss=loss, level=level)
+
+        def compiled(function: Callable) -> Callable:
+            return torch.compile(function, fullgraph=True, dynamic=False, backend=backend, mode=mode)
+
+        self._fakes, self._g_gradients = compiled(super().fakes), compiled(self._g_gradients)
+        self._d_gradients = compiled(self._d_gradients)
+        self._module = _DLosses(self)
+        self._used: tuple[str, ...] = ()  # names of D's weights that have a part in its loss
+
+    def fakes(self, z: Tensor, labels: Tensor | None, alpha: Tensor | None) -> Tensor:
+        """See `Game`; begins a step: what CUDA graphs gave out in the last one is gone."""
+        torch.compiler.cudagraph_mark_step_begin()
+        return self._fakes(z, labels, alpha)
+
+    def d_pass(self, *batches: Tensor | None) -> DPass:
+        """See `Game`."""
+        names = [name for name, _ in self._module.named_parameters()]
+        if not self._used:
+            _, gradients = super().d_pass(*batches)
+            self._used = tuple(name for name, g in zip(names, gradients, strict=True) if g is not None)
+        with torch.no_grad():
+            losses, gradients = self._d_gradients(*batches)
+        return losses, tuple(gradients.get(name) for name in names)
+
+    def g_pass(
+        self, reals: Tensor, fakes: Tensor, labels: Tensor | None, alpha: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """See `Game`."""
+        with torch.no_grad():
+            return self._g_gradients(reals, fakes, labels, alpha)
+
+    def _d_gradients(self, *batches: Tensor | None) -> tuple[tuple[Tensor, Tensor, Tensor], dict[str, Tensor]]:
+        weights = dict(self._module.named_parameters())
+
+        def losses(used: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            total, *logits = torch.func.functional_call(self._module, used, batches)
+            return total, tuple(logits)
+
+        used = {name: weights[name] for name in self._used}
+        gradients, (total, (real, fake)) = torch.func.grad_and_value(losses, has_aux=True)(used)
+        return (total, real, fake), gradients
+
+    def _g_gradients(
+        self, reals: Tensor, fakes: Tensor, labels: Tensor | None, alpha: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        gradients, loss = torch.func.grad_and_value(lambda images: self.g_loss(reals, images, labels, alpha))(fakes)
+        return loss, gradients
+
+
+class _DLosses(nn.Module):
+    """`Game.d_losses` as a module, so that it can be called with other weights."""
+
+    def __init__(self, game: Game) -> None:
+        super().__init__()
+        self.discriminator, self.losses = game.discriminator, game.d_losses
+
+    def forward(self, *batches: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        return self.losses(*batches)
+
+
+class Games:
+    """The game of each moment of growth; compiled or not as `config.compile` says, and only the newest kept.
+
+    A phase that cannot be compiled (no C++ compiler, no Triton) is played as it is, and so are all later ones; `say`
+    gets a line about it.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        *,
+        config: TrainConfig,
+        schedule: Schedule,
+        device: torch.device,
+        say: Callable[[str], object] = print,
+    ) -> None:
+        self.generator, self.discriminator = generator, discriminator
+        self.config, self.schedule, self.device, self.say = config, schedule, device, say
+        self._phase: tuple[int, bool] | None = None
+        self._game: Game | None = None
+        self._failed = False
+
+    def at(self, growth: Growth, *, batch: int) -> Game:
+        """The game of a moment of growth, for batches of `batch` images (this rank's part)."""
+        phase = (growth.level, growth.fading)
+        if phase != self._phase:
+            self._phase, self._game = phase, self._compiled(growth, batch) or self._plain(growth)
+        return self._game
+
+    def _plain(self, growth: Growth) -> Game:
+        return Game(self.generator, self.discriminator, loss=self.config.loss, level=growth.level)
+
+    def _compiled(self, growth: Growth, batch: int) -> Game | None:
+        """A compiled game that has been tried; None if it is not wanted or cannot be had."""
+        if self._failed or not is_worth_compiling(growth, self.config, schedule=self.schedule, device=self.device):
+            return None
+        torch.compiler.reset()  # the last phase's code and graphs
+        mode = "reduce-overhead" if self.device.type == "cuda" else None  # CUDA graphs
+        game = CompiledGame(self.generator, self.discriminator, loss=self.config.loss, level=growth.level, mode=mode)
+        try:
+            for _ in range(WARM_UPS):
+                for penalised in (False, True):
+                    play(game, growth, batch=batch, penalised=penalised, device=self.device)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, OSError, ImportError) as error:
+            self.say(f"{growth.phase}: could not be compiled ({first_line(error)[:200]}); training goes on uncompiled")
+            self._failed = True
+            torch.compiler.reset()
+            return None
+        return game
+
+
+def is_worth_compiling(growth: Growth, config: TrainConfig, *, schedule: Schedule, device: torch.device) -> bool:
+    """What `config.compile` means for a phase; `auto`: always on CUDA, on a CPU in long phases, elsewhere never.
+
+    It depends on the settings alone: a run that is resumed computes as before, to the bit.
+    """
+    if config.compile != "auto":
+        return config.compile == "yes"
+    if device.type == "cpu":
+        length = {(level, fading): length for level, fading, _, length in schedule.phases()}
+        return length[growth.level, growth.fading] / config.batch >= CPU_STEPS_WORTH
+    return device.type == "cuda"
+
+
+def play(game: Game, growth: Growth, *, batch: int, penalised: bool, device: torch.device) -> list[Tensor]:
+    """All passes and gradients of a step, on random images; changes nothing. Returns the losses and gradients."""
+    random, shape = torch.Generator(device).manual_seed(0), game.generator.shape
+
+    def randn(*size: int) -> Tensor:
+        return torch.randn(size, generator=random, device=device)
+
+    factors = len(shape.factor_sizes)
+    labels = torch.zeros((batch, factors), dtype=torch.int64, device=device) if factors else None
+    alpha = torch.full((), growth.alpha, device=device) if growth.fading else None
+    reals = randn(batch, shape.channels, growth.height, growth.width)
+    mix, weight = (randn(batch, 1, 1, 1), torch.ones((), device=device)) if penalised else (None, None)
+    fakes = game.fakes(randn(batch, shape.latent_size), labels, alpha)
+    (d_loss, *_), d_gradients = game.d_pass(reals, fakes.detach(), labels, alpha, mix, weight)
+    g_loss, by_fakes = game.g_pass(reals, fakes.detach(), labels, alpha)
+    g_gradients = torch.autograd.grad(fakes, list(game.generator.parameters()), by_fakes, allow_unused=True)
+    return [v.clone() for v in (d_loss, *d_gradients, g_loss, *g_gradients) if v is not None]

@@ -1,0 +1,1 @@
+"""How publishers write trip files: their columns, values and times, read and written alike."""

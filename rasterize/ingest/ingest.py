@@ -1,0 +1,378 @@
+"""Trip files → clean trips and stations: the first stage's input side, batch by batch, for any number of rows."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from rasterize.errors import InputError
+from rasterize.files import write_atomically, write_json
+from rasterize.formats.column_rules import check_zone
+from rasterize.formats.dialects import FIELDS
+from rasterize.ingest import clean
+from rasterize.ingest.all_parts import Batch, Crowd
+from rasterize.ingest.clean import CleanOptions
+from rasterize.ingest.parts import COLUMN_TYPES, OF_ENDS, TEXT, WORD_KINDS, End, Part
+from rasterize.ingest.read_duckdb import open_engine, stage_table
+from rasterize.ingest.stations import PlaceOptions, Places, find_places, write_stations
+from rasterize.ingest.unpack import find_files, find_tables
+from rasterize.strokes.frame import Frame
+from rasterize.workers import run_parts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GROUP_ROWS = 250_000  # in a row group of trips.parquet
+BATCH_ROWS = 65_536
+MEMORY = "100MB"  # what DuckDB holds before it writes to the temporary folder
+WIDE_MARGIN = 1.0  # of the area in `read_trips`: what was clean once stays so, however few trips are left at its edge
+_NUMBER = pa.int32()
+_NOT_IN_TRIPS = {"start_station_name", "end_station_name", "split", "confidence"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestOptions:
+    """How trip files are read and cleaned."""
+
+    clean: CleanOptions = field(default_factory=CleanOptions)
+    places: PlaceOptions = field(default_factory=PlaceOptions)  # with the resolution of the frame
+    time_zone: str | None = None  # wall clock for times in UTC, with an offset, or since 1970; None: the dialect's
+    columns: Mapping[str, str] = field(default_factory=dict)  # internal name → header, for files of no known dialect
+    stations: Path | None = None  # GBFS station_information, GeoJSON or CSV: coordinates the trips lack
+    dialect: str | None = None  # None: recognised from the header
+    train_share: float = 1 / 3  # of trips that train (split A); the rest is shared equally by B and C
+    seed: int = 0  # of the split
+
+    def __post_init__(self) -> None:
+        check_zone(self.time_zone)
+        if not 0 < self.train_share <= 1:
+            raise InputError(f"train_share {self.train_share}: must lie in (0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingested:
+    """What `ingest` found."""
+
+    frame: Frame
+    resolution_reason: str  # why the frame has so many pixels; empty where that was asked for
+    n_trips: int
+    rejects: dict[str, Any]  # as in rejects.json
+    source: dict[str, Any]  # the look of the first file, for `rasterize.formats.source_format.format_trips`
+
+
+def ingest(
+    paths: Sequence[str | Path],
+    run: Path,
+    *,
+    options: IngestOptions | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> Ingested:
+    """Read and clean trip files; write `trips.parquet`, `stations.parquet` and `rejects.json` to the run folder.
+
+    While it works, the run folder has `parts`, a file for each table that was read; when the work is interrupted they
+    stay, and are not made again.
+
+    Parameters
+    ----------
+    paths
+        Files, globs and folders.
+    run
+        The run folder; made when it is not there.
+    workers, scheduler
+        Where the tables are read, see `rasterize.workers.run_parts`; the result is the same.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, or too little left to work with.
+    """
+    options = options or IngestOptions()
+    is_new = not run.exists()
+    try:
+        parts = _stage_files(paths, run / "parts", options, workers=workers, scheduler=scheduler)
+        ingested = _settle(parts, run, options)
+    except InputError:
+        shutil.rmtree(run if is_new else run / "parts", ignore_errors=True)
+        raise
+    shutil.rmtree(run / "parts")
+    return ingested
+
+
+def read_trips(paths: Sequence[str | Path], *, options: IngestOptions | None = None) -> "pd.DataFrame":
+    """Trips of any files as a table with internal names, with station names, without frame, cells and one-off rule.
+
+    Our own files (dialect "internal") are taken as they are but for rows that are no trips at all; others are cleaned,
+    with an area so wide that only gross errors lie outside. Ends in the open have no station id.
+    """
+    options = options or IngestOptions()
+    rules = replace(options.clean, box_margin=max(WIDE_MARGIN, options.clean.box_margin))
+    with tempfile.TemporaryDirectory(prefix="pgan-trips-") as folder, open_engine(MEMORY) as (connection, _):
+        crowd = Crowd(_stage_files(paths, Path(folder), options), rules)
+        if any(part.dialect != "internal" for part in crowd.parts):
+            _judge(connection, crowd)
+        fields = _fields(crowd.parts, leave_out=set())
+        batches = (_as_they_are(batch, crowd, fields) for batch in crowd.batches())
+        trips = _in_order(connection, batches, pa.schema([(name, COLUMN_TYPES[name]) for name in fields])).df()
+        if trips.empty:
+            raise _too_few(_count_rejects(crowd))
+        return trips
+
+
+def _stage_files(
+    paths: Sequence[str | Path],
+    folder: Path,
+    options: IngestOptions,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> list[Part]:
+    """The parts of all tables, in their order."""
+    if scheduler is not None:  # whose workers may stand in another folder
+        paths, folder = [Path(path).absolute() for path in paths], folder.absolute()
+        options = replace(options, stations=options.stations and options.stations.absolute())
+    tables = [table for file in find_files(paths) for table in find_tables(file)]
+    stage = partial(stage_table, folder=folder, options=options)
+    return run_parts(stage, tables, workers=workers, scheduler=scheduler)
+
+
+def _judge(connection: duckdb.DuckDBPyConnection, crowd: Crowd) -> None:
+    """Apply the rules about the crowd; refuse what cannot train anything."""
+    if crowd.box is None:
+        raise _too_few(_count_rejects(crowd))
+    crowd.judge(connection)
+
+
+def _settle(parts: list[Part], run: Path, options: IngestOptions) -> Ingested:
+    """All that needs the rows of all parts: the crowd's rules, places, and the files of the run folder."""
+    with open_engine(MEMORY) as (connection, _):
+        crowd = Crowd(parts, options.clean)
+        _judge(connection, crowd)
+        _check_enough(_count_rejects(crowd))
+        places = find_places(connection, crowd, options.places)
+        kept = _Kept(crowd, places)
+        with write_atomically(run / "trips.parquet") as temporary:
+            batches = kept.batches()
+            if not crowd.in_order:
+                batches = _in_order(connection, batches, kept.schema).to_arrow_reader(BATCH_ROWS)
+            _write_trips(temporary, batches, kept, options)
+            rejects = _count_rejects(crowd, kept.counts)
+            _check_enough(rejects)
+            _check_places(rejects, kept.starts + kept.ends)
+    write_stations(run / "stations.parquet", places, kept.starts, kept.ends)
+    write_json(run / "rejects.json", rejects)
+    return Ingested(
+        frame=places.frame,
+        resolution_reason=places.reason,
+        n_trips=rejects["kept"],
+        rejects=rejects,
+        source=parts[0].source,
+    )
+
+
+class _Kept:
+    """The trips between places that are no one-offs, counted while they go by."""
+
+    def __init__(self, crowd: Crowd, places: Places) -> None:
+        self.fields = _fields(crowd.parts)
+        self.schema = pa.schema([(name, _NUMBER if name in WORD_KINDS else COLUMN_TYPES[name]) for name in self.fields])
+        self.counts = [0] * len(crowd.parts)
+        self.starts, self.ends = (np.zeros(len(places.table), np.int64) for _ in range(2))  # by place
+        self._crowd, self._places = crowd, places
+        self._at = [np.append(places.table[axis].to_numpy(), np.nan) for axis in ("lat", "lng")]
+        words = crowd.words | {"station_id": places.table["id"]}
+        self._words = {name: pa.array(words[kind], TEXT) for name, kind in WORD_KINDS.items()}
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Trips in the order of the files, their words as numbers, see `with_words`.
+
+        Ends have the ids of their places, and docked ones their coordinates too.
+        """
+        for batch in self._crowd.batches():
+            sides = {"start": batch.start, "end": batch.end}
+            places = {side: self._places.find(end) for side, end in sides.items()}
+            keep = (batch.reasons == 0) & np.logical_and(*(sides[side].spread(places[side] >= 0) for side in sides))
+            trips = _own_columns(batch, self.fields, keep)
+            for (side, end), uses in zip(sides.items(), (self.starts, self.ends), strict=True):
+                counts = end.count(keep)
+                there = places[side] >= 0
+                uses += np.bincount(places[side][there], counts[there], len(uses)).astype(np.int64)
+                trips |= self._placed(side, end, places[side], keep)
+            self.counts[batch.part] += int(keep.sum())
+            yield pa.record_batch([trips[name] for name in self.fields], schema=self.schema)
+
+    def _placed(self, side: str, end: End, places: NDArray, keep: NDArray) -> dict[str, pa.Array]:
+        """The columns of the ends that follow from their places."""
+        of_row = end.of_row[keep]
+        lat, lng = (  # an end in the open keeps its own coordinates
+            np.where(end.station < 0, own, of_place[places]).take(of_row)
+            for own, of_place in zip((end.lat, end.lng), self._at, strict=True)
+        )
+        station = places.astype(np.int32).take(of_row)
+        return {f"{side}_station_id": pa.array(station), f"{side}_lat": pa.array(lat), f"{side}_lng": pa.array(lng)}
+
+    def with_words(self, trips: pa.RecordBatch) -> list[pa.Array]:
+        """The columns of a batch, numbers of words replaced by the words."""
+        return [
+            _as_words(column.to_numpy(), self._words[name]) if name in WORD_KINDS else column
+            for name, column in zip(self.fields, trips.columns, strict=True)
+        ]
+
+
+def _fields(parts: Sequence[Part], leave_out: set[str] = frozenset(_NOT_IN_TRIPS)) -> list[str]:
+    """The internal columns that at least one part has."""
+    return [name for name in FIELDS if name not in leave_out and any(name in part.fields for part in parts)]
+
+
+def _own_columns(batch: Batch, fields: Sequence[str], keep: NDArray) -> dict[str, pa.Array]:
+    """Columns of some rows but for those of the ends, words as numbers; a column the part does not have is missing."""
+    columns = {}
+    for name in fields:
+        if name in OF_ENDS:
+            continue
+        if name not in batch.rows.schema.names:
+            missing = np.full(np.count_nonzero(keep), -1, np.int32)
+            columns[name] = pa.array(missing) if name in WORD_KINDS else pa.nulls(len(missing), COLUMN_TYPES[name])
+        elif name in WORD_KINDS:
+            columns[name] = pa.array(batch.column(name)[keep])
+        else:
+            columns[name] = batch.rows[name].filter(pa.array(keep))
+    return columns
+
+
+def _as_words(numbers: NDArray, words: pa.Array) -> pa.DictionaryArray:
+    missing = numbers < 0
+    return pa.DictionaryArray.from_arrays(pa.array(numbers, mask=missing if missing.any() else None), words)
+
+
+def _as_they_are(batch: Batch, crowd: Crowd, fields: Sequence[str]) -> pa.RecordBatch:
+    """The trips of a batch, ends as the file has them."""
+    keep = batch.reasons == 0
+    trips = _own_columns(batch, fields, keep)
+    for side, end in (("start", batch.start), ("end", batch.end)):
+        of_row = end.of_row[keep]
+        for what, values in zip(("station_id", "station_name", "lat", "lng"), end[1:], strict=True):
+            trips[f"{side}_{what}"] = pa.array(values.take(of_row))
+    for name in fields:
+        if name in WORD_KINDS:
+            trips[name] = _as_words(trips[name].to_numpy(), pa.array(crowd.words[WORD_KINDS[name]], TEXT))
+    return pa.record_batch([trips[name] for name in fields], schema=pa.schema([(n, COLUMN_TYPES[n]) for n in fields]))
+
+
+def _in_order(
+    connection: duckdb.DuckDBPyConnection, batches: Iterable[pa.RecordBatch], schema: pa.Schema
+) -> duckdb.DuckDBPyRelation:
+    """All rows in order of `started_at`; those of one time stay in their order."""
+
+    def numbered() -> Iterator[pa.RecordBatch]:
+        count = 0
+        for batch in batches:
+            yield batch.append_column("seq", pa.array(np.arange(count, count + len(batch))))
+            count += len(batch)
+
+    reader = pa.RecordBatchReader.from_batches(schema.append(pa.field("seq", pa.int64())), numbered())
+    connection.register("unordered", reader)
+    return connection.sql("SELECT * EXCLUDE (seq) FROM unordered ORDER BY started_at, seq")
+
+
+def _write_trips(path: Path, batches: Iterable[pa.RecordBatch], kept: _Kept, options: IngestOptions) -> None:
+    """Write trips with their words and a random `split`, in row groups of one size."""
+    rng = np.random.default_rng(options.seed)
+    splits, cuts = pa.array(["A", "B", "C"]), [options.train_share, (1 + options.train_share) / 2]
+    schema = pa.schema([(name, COLUMN_TYPES[name]) for name in (*kept.fields, "split")])
+    with pq.ParquetWriter(path, schema, **_parquet_options(schema.names)) as writer:
+        for trips in _row_groups(batches, GROUP_ROWS):
+            chance = rng.random(len(trips))
+            split = (chance >= cuts[0]).astype(np.int32) + (chance >= cuts[1])
+            columns = [*kept.with_words(trips), _as_words(split, splits)]
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=GROUP_ROWS)
+
+
+def _parquet_options(names: Sequence[str]) -> dict[str, Any]:
+    """Small and cheap to write: values that come again by number, times by their difference to the one before."""
+    times = ("started_at", "ended_at")
+    return {
+        "use_dictionary": [name for name in names if name not in (*times, "trip_id", "waypoints")],
+        "column_encoding": dict.fromkeys(times, "DELTA_BINARY_PACKED"),
+        "compression": "snappy",
+        "write_statistics": ["started_at"],
+        "store_schema": False,  # Arrow's own, by which words would be read as categories
+    }
+
+
+def _row_groups(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Table]:
+    """The same rows, `size` at a time, each column in one piece."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        while (count := sum(map(len, held))) >= size:
+            rest = held.pop()
+            cut = len(rest) - (count - size)
+            yield pa.Table.from_batches([*held, rest.slice(0, cut)]).combine_chunks()
+            held = [rest.slice(cut)]
+    if any(map(len, held)):
+        yield pa.Table.from_batches(held).combine_chunks()
+
+
+def _count_rejects(crowd: Crowd, kept: Sequence[int] | None = None) -> dict[str, Any]:
+    """What became of every row: kept, or rejected, and why; also table by table.
+
+    `kept` are the trips of each part that are left; those that passed all rules but are not, touch a one-off place.
+    """
+    tables = []
+    for number, (part, counts) in enumerate(zip(crowd.parts, crowd.count(), strict=True)):
+        trips = int(counts[0]) if kept is None else kept[number]
+        found = {reason: int(count) for reason, count in zip(clean.REASONS, counts[1:], strict=True)}
+        found[clean.ONE_OFF] += int(counts[0]) - trips
+        for reason, count in part.lost.items():
+            found[reason] = found.get(reason, 0) + count
+        rejected = _most_first(found)
+        rows = trips + sum(rejected.values())
+        tables.append({"file": part.name, "rows": rows, "kept": trips, "rejected": rejected})
+    return _total(tables) | {"files": tables}
+
+
+def _total(tables: list[dict[str, Any]]) -> dict[str, Any]:
+    """Counts over all files, the most frequent reason first."""
+    rejected: dict[str, int] = {}
+    for table in tables:
+        for reason, count in table["rejected"].items():
+            rejected[reason] = rejected.get(reason, 0) + count
+    rows, kept = (sum(table[what] for table in tables) for what in ("rows", "kept"))
+    return {"rows": rows, "kept": kept, "rejected": _most_first(rejected)}
+
+
+def _most_first(counts: dict[str, int]) -> dict[str, int]:
+    """The counts that are not 0, the largest first."""
+    return dict(sorted(((reason, n) for reason, n in counts.items() if n), key=lambda item: (-item[1], item[0])))
+
+
+def _check_enough(rejects: dict[str, Any]) -> None:
+    """Refuse what cannot train anything: fewer than two trips."""
+    if rejects["kept"] < 2:
+        raise _too_few(rejects)
+
+
+def _check_places(rejects: dict[str, Any], uses: NDArray) -> None:
+    """Refuse trips that all start and end at the same place."""
+    if np.count_nonzero(uses) < 2:
+        where = ", ".join(table["file"] for table in rejects["files"][:3])
+        raise InputError(f"{where}: all {rejects['kept']} trips are at one station; give trips between at least two")
+
+
+def _too_few(rejects: dict[str, Any]) -> InputError:
+    where = ", ".join(table["file"] for table in rejects["files"][:3])
+    reasons = ", ".join(f"{count} {reason}" for reason, count in rejects["rejected"].items()) or "none"
+    return InputError(
+        f"{where}: {rejects['kept']} of {rejects['rows']} rows are left as trips, at least 2 are needed; rejected "
+        f"were: {reasons}; give more trips, or loosen the rule that rejects most"
+    )

@@ -1,0 +1,290 @@
+"""Staging: a table of a user's file → a part with internal names and types; text that is not clean through DuckDB."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from rasterize.errors import InputError
+from rasterize.formats.column_rules import FIX_STEP_S
+from rasterize.formats.dialects import FIELDS, Layout, recognise
+from rasterize.formats.source_format import NULLS, describe_csv, describe_parquet, note_reading
+from rasterize.formats.times import TimeFormat, sniff_column
+from rasterize.ingest import cabspotting
+from rasterize.ingest.parts import SAMPLE_ROWS, WORD_KINDS, Part, Reading, Rows, Words, find_part, write_part
+from rasterize.ingest.read_arrow import Unclean, read_quickly
+from rasterize.ingest.stations import load_station_file
+from rasterize.ingest.unpack import Packed, Table, split_header, unpack_table
+
+if TYPE_CHECKING:
+    from rasterize.ingest.ingest import IngestOptions
+
+VERSION = 1  # of parts; a part of another version is made again
+READING_MEMORY = "250MB"  # for DuckDB, of which it takes a part for each file it reads
+THREADS = 2  # of DuckDB: each needs memory of its own
+BATCH_ROWS = 65_536
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scan:
+    """A table of trips as DuckDB sees it: `sql` has the columns c0, c1, … for `header`, of the given kinds."""
+
+    sql: str
+    header: tuple[str, ...]
+    types: tuple[str, ...]
+
+    def kind(self, place: int) -> str:
+        """What the rules need to know of the type of a column."""
+        type_name = self.types[place]
+        if type_name == "VARCHAR":
+            return "text"
+        if type_name.startswith("TIMESTAMP") or type_name == "DATE":
+            return "timestamp"
+        if type_name in ("DOUBLE", "FLOAT") or type_name.startswith("DECIMAL"):
+            return "float"
+        return "integer" if type_name.endswith("INT") or type_name == "INTEGER" else "other"
+
+
+def stage_table(packed: Packed, folder: Path, options: "IngestOptions") -> Part:
+    """The part of a table in `folder`: as it was left there by an earlier try, else made now.
+
+    Raises
+    ------
+    InputError
+        No rows; no known dialect; times or coordinates that cannot be used; a damaged file.
+    """
+    path = folder / f"{_fingerprint(packed, options)}.arrows"
+    if part := find_part(path):
+        return part
+    try:
+        with read_quickly(packed, options) as reading:
+            return write_part(path, reading, options.clean)
+    except Unclean:
+        pass
+    with read_carefully(packed, options) as reading:
+        return write_part(path, reading, options.clean)
+
+
+def _fingerprint(packed: Packed, options: "IngestOptions") -> str:
+    """What a part depends on: the table, as its file was last changed, and how it is read."""
+    files = [path for path in (packed.file, options.stations) if path is not None]
+    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()]
+    reading = (dict(options.columns), options.dialect, options.time_zone, options.clean)
+    told = repr((VERSION, stats, packed.member, packed.name, reading))
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+@contextmanager
+def open_engine(memory: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """DuckDB with bounded memory, and a temporary folder for unpacked files and for what does not fit in memory."""
+    with tempfile.TemporaryDirectory(prefix="pgan-trips-") as name:
+        folder = Path(name, "unpacked")
+        folder.mkdir()
+        config = {"memory_limit": memory, "threads": THREADS, "temp_directory": str(Path(name, "spilled"))}
+        with closing(duckdb.connect(config=config)) as connection:
+            yield connection, folder
+
+
+@contextmanager
+def read_carefully(packed: Packed, options: "IngestOptions") -> Iterator[Reading]:
+    """The typed rows of any table, through DuckDB; text line by line first.
+
+    With `options.stations`, DuckDB's table `station_file` gives coordinates the trips lack.
+    """
+    with open_engine(READING_MEMORY) as (connection, folder):
+        if options.stations:
+            load_station_file(connection, options.stations)
+            connection.execute("SET disabled_optimizers = 'build_side_probe_side'")  # else rows lose their order
+        yield _read_table(connection, unpack_table(packed, folder), options)
+
+
+def _read_table(connection: duckdb.DuckDBPyConnection, table: Table, options: "IngestOptions") -> Reading:
+    dialect, with_stations = options.dialect, options.stations is not None
+    if not table.parquet and cabspotting.is_cab_header(table.header):
+        table, dialect = cabspotting.trips_of_cab(table), "cabspotting"
+    scan = _scan_parquet(connection, table) if table.parquet else _scan_text(table)
+    layout = recognise(
+        scan.header, where=table.name, columns=options.columns, dialect=dialect, coordinates_apart=with_stations
+    )
+    sample = _sample(connection, scan)
+    if not sample:
+        raise InputError(f"{table.name}: a header but no rows; take the publisher's file again")
+    formats = _time_formats(connection, scan, layout, sample, where=table.name, zone=options.time_zone)
+    words = {kind: Words() for kind in WORD_KINDS.values()}
+    return Reading(
+        name=table.name,
+        layout=layout,
+        source=_look(table, scan, layout, sample) | note_reading(table.name, formats, options.columns),
+        words=words,
+        batches=_rows(connection, _select_sql(scan, layout, formats, with_stations=with_stations), words),
+        lines=None if table.parquet else table.lines,
+        blank=table.blank,
+        unreadable=table.unreadable,
+    )
+
+
+def _scan_text(table: Table) -> _Scan:
+    header, delimiter = split_header(table.header)
+    columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(header)))
+    sql = (
+        f"read_csv({_text(str(table.path))}, auto_detect = false, header = false, delim = {_text(delimiter)}, "
+        f"quote = '\"', escape = '\"', columns = {{{columns}}}, ignore_errors = true, nullstr = {list(NULLS)!r})"
+    )
+    return _Scan(sql=sql.replace("\\\\N", "\\N"), header=header, types=("VARCHAR",) * len(header))
+
+
+def _scan_parquet(connection: duckdb.DuckDBPyConnection, table: Table) -> _Scan:
+    sql = f"read_parquet({_text(str(table.path))})"
+    try:
+        described = connection.execute(f"DESCRIBE SELECT * FROM {sql}").fetchall()
+    except duckdb.Error as error:
+        raise InputError(f"{table.name}: no Parquet file ({str(error).splitlines()[0]}); download it again") from None
+    columns = ", ".join(f"{_name(row[0])} AS c{place}" for place, row in enumerate(described))
+    return _Scan(
+        sql=f"(SELECT {columns} FROM {sql})",
+        header=tuple(row[0] for row in described),
+        types=tuple(row[1] for row in described),
+    )
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _name(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
+
+
+def _sample(connection: duckdb.DuckDBPyConnection, scan: _Scan) -> list[tuple[str | None, ...]]:
+    """The first rows, as text."""
+    columns = ", ".join(f"CAST(c{place} AS VARCHAR)" for place in range(len(scan.header)))
+    return connection.execute(f"SELECT {columns} FROM {scan.sql} LIMIT {SAMPLE_ROWS}").fetchall()
+
+
+def _look(table: Table, scan: _Scan, layout: Layout, sample: list[tuple[str | None, ...]]) -> dict[str, Any]:
+    if not table.parquet:
+        return describe_csv(layout, table.header, table.sample, crlf=table.crlf)
+    values = {name: [row[i] or "" for row in sample] for i, name in enumerate(scan.header)}
+    return describe_parquet(layout, dict(zip(scan.header, scan.types, strict=True)), values)
+
+
+# ---- times: one format per file and column
+
+
+def _time_formats(
+    connection: duckdb.DuckDBPyConnection,
+    scan: _Scan,
+    layout: Layout,
+    sample: list[tuple[str | None, ...]],
+    *,
+    where: str,
+    zone: str | None,
+) -> dict[str, TimeFormat]:
+    """The formats of started_at and ended_at."""
+    formats = {}
+    for name in ("started_at", "ended_at"):
+        places = layout.places(name)
+        if not places:
+            continue
+        if scan.kind(places[0]) == "timestamp":
+            offset = "Z" if scan.types[places[0]].endswith("TIME ZONE") else ""
+            formats[name] = TimeFormat(order="native", offset=offset, zone=zone)
+            continue
+        formats[name] = sniff_column(layout, name, sample, where=where, zone=zone)
+        if formats[name].order in ("mdy", "dmy"):
+            more = _telling_dates(connection, scan, _joined(places), formats[name].separator)
+            formats[name] = sniff_column(layout, name, sample, where=where, zone=zone, more=more)
+    return formats
+
+
+def _joined(places: Sequence[int]) -> str:
+    """SQL of a date and a time from their own columns, or of the one column of both."""
+    return " || ' ' || ".join(f"c{place}" for place in places)
+
+
+def _telling_dates(connection: duckdb.DuckDBPyConnection, scan: _Scan, expression: str, separator: str) -> list[str]:
+    """Dates from anywhere in the file with a number over 12, which shows what is the day."""
+    found: list[str] = []
+    for part in (1, 2):
+        number = f"TRY_CAST(split_part({expression}, {_text(separator)}, {part}) AS INTEGER)"
+        query = f"SELECT {expression} FROM {scan.sql} WHERE {number} BETWEEN 13 AND 31 LIMIT 10"
+        found += [value for (value,) in connection.execute(query).fetchall()]
+    return found
+
+
+# ---- the rows
+
+
+def _select_sql(scan: _Scan, layout: Layout, formats: Mapping[str, TimeFormat], *, with_stations: bool) -> str:
+    """SQL that reads and types all rows: publisher's columns → internal ones, `told_s` and `blank`."""
+    values = _field_expressions(scan, layout, formats)
+    blank = f"coalesce({', '.join(f'CAST(c{i} AS VARCHAR)' for i in range(len(scan.header)))}) IS NULL"
+    typed = ", ".join(f"{sql} AS {name}" for name, sql in values.items())
+    raw = f"SELECT {blank} AS blank, {typed} FROM {scan.sql}"
+    completed = ", ".join(_completed(name, with_stations) for name in FIELDS if name != "duration_s")
+    return f"SELECT blank, told_s, {completed} FROM ({raw}) AS typed {_station_joins(with_stations)}"
+
+
+def _field_expressions(scan: _Scan, layout: Layout, formats: Mapping[str, TimeFormat]) -> dict[str, str]:
+    """SQL of each internal column in terms of c0, c1, …; `told_s` is the publisher's own duration."""
+    values = {name: f"CAST(NULL AS {kind})" for name, kind in FIELDS.items()}
+    for name in values:
+        places = layout.places(name)
+        if name in formats:
+            values[name] = formats[name].read(_joined(places))
+        elif places:
+            values[name] = layout.columns[places[0]].rule.read(f"c{places[0]}", scan.kind(places[0]))
+    values["told_s"] = values.pop("duration_s")
+    if layout.places("waypoints") and not layout.places("duration_s") and "ended_at" not in formats:
+        values["told_s"] = f"(len({values['waypoints']}) / 2 - 1) * {FIX_STEP_S}"
+    for end in ("start", "end"):  # hubs that have only a name
+        if not layout.places(f"{end}_station_id"):
+            values[f"{end}_station_id"] = values[f"{end}_station_name"]
+    return values
+
+
+def _completed(name: str, with_stations: bool) -> str:
+    """SQL of an internal column, with coordinates from waypoints or the file of stations where it has none."""
+    end, _, what = name.partition("_")
+    choices = [f"typed.{name}"]
+    if with_stations and (what in ("lat", "lng", "station_name")):
+        choices.append(f"{end}_file.{what.removeprefix('station_')}")
+    if what in ("lat", "lng"):
+        places = {"start_lat": "1", "start_lng": "2", "end_lat": "-2", "end_lng": "-1"}
+        choices.append(f"typed.waypoints[{places[name]}]")
+    return f"coalesce({', '.join(choices)}) AS {name}"
+
+
+def _station_joins(with_stations: bool) -> str:
+    if not with_stations:
+        return ""
+    return " ".join(
+        f"LEFT JOIN station_file AS {end}_file ON {end}_file.key = typed.{end}_station_id" for end in ("start", "end")
+    )
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str, words: Mapping[str, Words]) -> Iterator[Rows]:
+    """The result of the query as `Reading.batches`."""
+    for batch in connection.sql(query).to_arrow_reader(BATCH_ROWS):
+        rows = {name: _column(batch[name], words.get(WORD_KINDS.get(name))) for name in batch.schema.names}
+        yield rows
+
+
+def _column(values: pa.Array, words: Words | None) -> NDArray | pa.Array:
+    if words is not None:
+        return words.number(values.dictionary_encode())
+    if pa.types.is_timestamp(values.type):
+        return values.to_numpy(zero_copy_only=False).view(np.int64)
+    if pa.types.is_boolean(values.type):
+        return values.to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(values.type) or pa.types.is_integer(values.type):
+        return values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return values

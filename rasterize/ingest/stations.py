@@ -1,0 +1,298 @@
+"""Stations: where they are, which ends in the open belong to them, and the grid cells that stand for the others."""
+
+import csv
+import gzip
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from rasterize.errors import InputError
+from rasterize.files import write_atomically
+from rasterize.formats.column_rules import CELL_PREFIX
+from rasterize.formats.dialects import normalise
+from rasterize.ingest.all_parts import Crowd
+from rasterize.ingest.parts import End
+from rasterize.strokes.frame import METRES_PER_DEGREE, Frame
+from rasterize.strokes.resolution import EXPECTED_ERROR_PX, choose_resolution
+
+BATCH_ROWS = 65_536
+_CELL_ROW = 1 << 32  # a cell's row and column in one number
+_OPEN_ENDS = pa.schema([("lat", pa.float64()), ("lng", pa.float64()), ("n", pa.int64()), ("station", pa.int64())])
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceOptions:
+    """How ends of trips become stations or cells."""
+
+    height: int | None = 64  # of the frame, in pixels; None: chosen by the spacing of stations
+    width: int | None = 64
+    endpoint_error_px: float = EXPECTED_ERROR_PX  # standard deviation of ends a generator paints, to choose by
+    snap_m: float = 150.0  # an end without a station belongs to the nearest one this near …
+    cell_px: int = 2  # … else to a grid cell of this many pixels a side
+    min_uses: int = 2  # a station or cell with fewer starts and ends is a one-off
+
+    def __post_init__(self) -> None:
+        sides = [side for side in (self.height, self.width) if side is not None]
+        if self.snap_m < 0 or min([self.cell_px, *sides]) < 1:
+            raise InputError("snap_m must not be negative; cell_px, height and width must be at least 1")
+        if self.endpoint_error_px <= 0:
+            raise InputError(f"--endpoint-error {self.endpoint_error_px}: must be above 0 pixels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Stations and cells that are no one-offs, and which of them each end of a trip belongs to."""
+
+    frame: Frame
+    reason: str  # why the frame has so many pixels; empty where that was asked for
+    table: pd.DataFrame  # id, name, lat, lng; the stations first
+    of_station: NDArray  # the place of each station of the crowd, int64, -1 for a one-off; one -1 more
+    of_open: Callable[[NDArray, NDArray], NDArray]  # points without a station → places, -1 for none
+
+    def find(self, end: End) -> NDArray:
+        """The place of each of the different ends, int64 [E]; -1 for a one-off and where coordinates are missing."""
+        places = self.of_station.take(end.station)
+        is_open = (end.station < 0) & np.isfinite(end.lat + end.lng)
+        if is_open.any():
+            places[is_open] = self.of_open(end.lat[is_open], end.lng[is_open])
+        return places
+
+
+def find_places(connection: duckdb.DuckDBPyConnection, crowd: Crowd, options: PlaceOptions) -> Places:
+    """The places of a crowd that was judged.
+
+    An end without a station belongs to the nearest one within `snap_m`, else to a cell of the frame.
+    """
+    stations = settle_stations(connection, crowd.words)
+    nearest = _nearest_station(stations["lat"].to_numpy(), stations["lng"].to_numpy(), options.snap_m)
+    _list_open_ends(connection, crowd, nearest)
+    is_used = _count_uses(connection, stations) >= options.min_uses
+    used = stations[is_used]
+    place_of = np.append(np.where(is_used, np.cumsum(is_used) - 1, -1), -1)
+    of_station = np.full(len(crowd.words["station_id"]) + 1, -1)
+    of_station[used["station"]] = np.arange(len(used))
+    frame, reason = _frame_around(connection, crowd, used, options)
+    cells = _count_cells(connection, frame, options)
+
+    def of_open(lat: NDArray, lng: NDArray) -> NDArray:
+        station, cell = nearest(lat, lng), _cells_of(lat, lng, frame, options)
+        place = np.searchsorted(cells, cell)
+        in_cell = np.where(np.append(cells, -1)[place] == cell, len(used) + place, -1)
+        return np.where(station >= 0, place_of[station], in_cell)
+
+    table = pd.concat([used[["id", "name", "lat", "lng"]], _describe_cells(cells, frame, options)], ignore_index=True)
+    return Places(frame=frame, reason=reason, table=table, of_station=of_station, of_open=of_open)
+
+
+def settle_stations(connection: duckdb.DuckDBPyConnection, words: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """The stations (station, id, name, lat, lng, uses) in order of id, from the table `points`, see `Crowd.judge`.
+
+    The name is the most frequent one; the coordinates are the most frequent ones of the most frequent spot of about
+    ten metres, so that neither a moved station nor coordinates that differ with every trip pull them aside.
+    """
+    for kind, column in (("station_id", "station"), ("station_name", "name")):
+        numbered = pa.table({column: np.arange(len(words[kind])), "text": pa.array(words[kind], pa.string())})
+        connection.register(f"text_of_{column}", numbered)
+    return connection.execute("""
+        WITH spots AS (SELECT station, lat, lng, sum(n) AS n FROM points GROUP BY ALL),
+        ranked AS (SELECT *, sum(n) OVER (PARTITION BY station, round(lat, 4), round(lng, 4)) AS near FROM spots),
+        best AS (SELECT station, lat, lng FROM ranked
+                 QUALIFY row_number() OVER (PARTITION BY station ORDER BY near DESC, n DESC, lat, lng) = 1),
+        called AS (SELECT station, name, sum(n) AS n FROM points GROUP BY ALL),
+        named AS (SELECT station, text AS name FROM called LEFT JOIN text_of_name USING (name)
+                  QUALIFY row_number() OVER (PARTITION BY station ORDER BY (text IS NULL), n DESC, text) = 1),
+        used AS (SELECT station, CAST(sum(n) AS BIGINT) AS uses FROM points GROUP BY station)
+        SELECT station, text AS id, coalesce(name, text) AS name, lat, lng, uses
+        FROM best JOIN named USING (station) JOIN used USING (station) JOIN text_of_station USING (station)
+        ORDER BY station""").df()
+
+
+def _nearest_station(
+    station_lat: NDArray, station_lng: NDArray, snap_m: float
+) -> Callable[[NDArray, NDArray], NDArray]:
+    """A function from points to the numbers of the nearest stations, -1 beyond `snap_m` metres."""
+    if len(station_lat) == 0:
+        return lambda lat, lng: np.full(len(lat), -1)
+    scale = np.array([METRES_PER_DEGREE, METRES_PER_DEGREE * np.cos(np.radians(station_lat.mean()))])
+    tree = cKDTree(np.stack([station_lat, station_lng], axis=1) * scale)
+
+    def nearest(lat: NDArray, lng: NDArray) -> NDArray:
+        _, number = tree.query(np.stack([lat, lng], axis=1) * scale, distance_upper_bound=snap_m)
+        return np.where(number < len(station_lat), number, -1)
+
+    return nearest
+
+
+def _list_open_ends(
+    connection: duckdb.DuckDBPyConnection, crowd: Crowd, nearest: Callable[[NDArray, NDArray], NDArray]
+) -> None:
+    """Make the table `open_ends` (lat, lng, n, station) of the trips' ends without a station; -1 is near none."""
+
+    def found() -> Iterator[pa.RecordBatch]:
+        for lat, lng, counts in crowd.open_ends():
+            yield pa.record_batch([lat, lng, counts, nearest(lat, lng)], schema=_OPEN_ENDS)
+
+    connection.register("found", pa.RecordBatchReader.from_batches(_OPEN_ENDS, found()))
+    connection.execute("CREATE TABLE open_ends AS SELECT * FROM found")
+    connection.unregister("found")
+
+
+def _count_uses(connection: duckdb.DuckDBPyConnection, stations: pd.DataFrame) -> NDArray:
+    """How many ends belong to each station, those in the open nearby included, int64 [S]."""
+    open_ends = connection.execute("SELECT station, sum(n) FROM open_ends WHERE station >= 0 GROUP BY ALL").fetchall()
+    uses = stations["uses"].to_numpy().copy()
+    for number, count in open_ends:
+        uses[number] += count
+    return uses
+
+
+def _frame_around(
+    connection: duckdb.DuckDBPyConnection, crowd: Crowd, stations: pd.DataFrame, options: PlaceOptions
+) -> tuple[Frame, str]:
+    """The frame of all stations, ends in the open, and waypoints inside the area; and why it has its resolution."""
+    points = [stations[["lat", "lng"]].to_numpy()]
+    (corners,) = connection.execute("SELECT min(lat), min(lng), max(lat), max(lng) FROM open_ends").fetchall()
+    if corners[0] is not None:
+        points.append(np.reshape(corners, (2, 2)))
+    for path in crowd.waypoints():
+        points.append(np.stack([path.min(axis=0), path.max(axis=0)]))
+    lat, lng = np.concatenate(points).T
+    if len(lat) == 0:
+        raise InputError("no station is used often enough: all trips touch one-off places; give more trips")
+
+    def frame_at(side: int) -> Frame:
+        return Frame.around(lat, lng, height=side, width=side)
+
+    if options.height is not None and options.width is not None:
+        return Frame.around(lat, lng, height=options.height, width=options.width), ""
+    station_lat, station_lng = stations["lat"].to_numpy(), stations["lng"].to_numpy()
+    side, reason = choose_resolution(station_lat, station_lng, frame_at, error_px=options.endpoint_error_px)
+    return frame_at(side), reason
+
+
+def _count_cells(connection: duckdb.DuckDBPyConnection, frame: Frame, options: PlaceOptions) -> NDArray:
+    """The cells that enough open ends near no station lie in, see `_cells_of`, int64 in ascending order."""
+    cells, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for batch in connection.sql("SELECT lat, lng, n FROM open_ends WHERE station < 0").to_arrow_reader(BATCH_ROWS):
+        lat, lng, n = (batch[name].to_numpy() for name in ("lat", "lng", "n"))
+        found, place = np.unique(_cells_of(lat, lng, frame, options), return_inverse=True)
+        cells.append(found)
+        counts.append(np.bincount(place, n, len(found)))
+    found, place = np.unique(np.concatenate(cells), return_inverse=True)
+    return found[np.bincount(place, np.concatenate(counts), len(found)) >= options.min_uses]
+
+
+def _cells_of(lat: NDArray, lng: NDArray, frame: Frame, options: PlaceOptions) -> NDArray:
+    """The cell of the frame that each point lies in, its row and column in one number, int64 [N]."""
+    rows_per_degree = frame.height / (frame.north - frame.south) / options.cell_px
+    cols_per_degree = frame.width / (frame.east - frame.west) / options.cell_px
+    row = np.floor((frame.north - lat) * rows_per_degree).astype(np.int64)
+    return row * _CELL_ROW + np.floor((lng - frame.west) * cols_per_degree).astype(np.int64)
+
+
+def _describe_cells(cells: NDArray, frame: Frame, options: PlaceOptions) -> pd.DataFrame:
+    """Cells as places: id, name, and the coordinates of their middles."""
+    rows, cols = cells // _CELL_ROW, cells % _CELL_ROW
+    lat, lng = frame.to_degrees((cols + 0.5) * options.cell_px, (rows + 0.5) * options.cell_px)
+    ids = [f"{CELL_PREFIX}{row}:{col}" for row, col in zip(rows, cols, strict=True)]
+    names = [f"cell {row},{col}" for row, col in zip(rows, cols, strict=True)]
+    return pd.DataFrame({"id": ids, "name": names, "lat": lat, "lng": lng})
+
+
+def write_stations(path: Path, places: Places, starts: NDArray, ends: NDArray) -> int:
+    """Write GeoParquet of the places that are used, with their starts and ends, in order of id; gives how many."""
+    table = places.table.rename(columns={"id": "station_id"}).assign(starts=starts, ends=ends, uses=starts + ends)
+    table = table[table["uses"] > 0].sort_values("station_id", ignore_index=True)
+    points = gpd.points_from_xy(table.pop("lng"), table.pop("lat"))
+    with write_atomically(path) as temporary:
+        gpd.GeoDataFrame(table, geometry=points, crs="EPSG:4326").to_parquet(temporary)
+    return len(table)
+
+
+# ---- coordinates that live apart
+
+
+def load_station_file(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Make the table `station_file` (key, name, lat, lng) from GBFS station_information, GeoJSON or CSV.
+
+    A station is found by its id and by its short name, since trips may use either.
+
+    Raises
+    ------
+    InputError
+        No such file; not one of the three kinds; no ids or coordinates in it.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file of stations; give GBFS station_information, GeoJSON or CSV")
+    data = path.read_bytes()
+    try:
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+        stations = _stations_of_json(json.loads(text)) if text.lstrip()[:1] in ("{", "[") else _stations_of_csv(text)
+    except (ValueError, LookupError, TypeError, AttributeError, EOFError, OSError) as error:
+        raise InputError(f"{path}: {_STATION_HELP} ({error})") from None
+    rows = {}
+    for keys, name, lat, lng in stations:
+        for key in keys:
+            rows.setdefault(key, (key, name, lat, lng))
+    if not rows:
+        raise InputError(f"{path}: {_STATION_HELP}")
+    connection.execute("CREATE TABLE station_file (key VARCHAR, name VARCHAR, lat DOUBLE, lng DOUBLE)")
+    connection.executemany("INSERT INTO station_file VALUES (?, ?, ?, ?)", list(rows.values()))
+
+
+_Stations = list[tuple[list[str], str | None, float, float]]  # keys, name, lat, lng
+_STATION_HELP = (
+    "no stations with id and coordinates in it; give GBFS station_information, GeoJSON points with id and name, or a "
+    "CSV with station_id, name, lat, lng"
+)
+_HEADERS = {
+    "key": ("stationid", "id", "shortname", "terminal"),
+    "name": ("name", "stationname"),
+    "lat": ("lat", "latitude"),
+    "lng": ("lng", "lon", "long", "longitude"),
+}
+
+
+def _stations_of_json(value: Any) -> _Stations:
+    """Stations of GBFS (`data.stations`) or of GeoJSON points."""
+    if isinstance(value, dict) and "features" in value:
+        points = [feature for feature in value["features"] if (feature.get("geometry") or {}).get("type") == "Point"]
+        found = [
+            _station({"id": point.get("id"), **point["properties"]}, *point["geometry"]["coordinates"][1::-1])
+            for point in points
+        ]
+    else:
+        records = value["data"]["stations"] if isinstance(value, dict) else value
+        found = [_station(record, record.get("lat"), record.get("lon")) for record in records]
+    return [station for station in found if station]
+
+
+def _stations_of_csv(text: str) -> _Stations:
+    """Stations of a CSV whose header names id, name, lat and lng in one of the usual ways."""
+    stations = []
+    for record in csv.DictReader(text.splitlines()):
+        normal = {normalise(key): value for key, value in record.items() if key}
+        lat, lng = (next((normal[key] for key in _HEADERS[axis] if normal.get(key)), None) for axis in ("lat", "lng"))
+        if station := _station(normal, lat, lng):
+            stations.append(station)
+    return stations
+
+
+def _station(record: dict[str, Any], lat: Any, lng: Any) -> tuple[list[str], str | None, float, float] | None:
+    """One station with all ids it goes by; None without id or coordinates."""
+    normal = {normalise(key): value for key, value in record.items()}
+    keys = [str(normal[key]).strip() for key in _HEADERS["key"] if normal.get(key) not in (None, "")]
+    if not keys or lat is None or lng is None:
+        return None
+    name = next((normal[key] for key in _HEADERS["name"] if normal.get(key)), None)
+    return keys, name, float(lat), float(lng)

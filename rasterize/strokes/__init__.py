@@ -1,0 +1,1 @@
+"""The codec of trips: strokes in image planes, encode beside decode."""

@@ -1,0 +1,47 @@
+"""Which resolution a set of stations needs, so that what a generator paints can be snapped to the right one."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from rasterize.strokes.frame import Frame
+
+SIDES = (16, 32, 64, 128, 256)  # pixels; the GAN grows by doubling
+SPACING_PER_ERROR = 6.0  # of neighbouring stations, over the standard deviation of a painted end: 99 % snap rightly
+WITHOUT_STATIONS = 64  # cells are as many pixels wide at any resolution
+EXPECTED_ERROR_PX = 0.35  # the standard deviation of painted ends, each axis, of a middling generator
+
+
+def choose_resolution(
+    lat: NDArray, lng: NDArray, frame_at: Callable[[int], Frame], *, error_px: float = EXPECTED_ERROR_PX
+) -> tuple[int, str]:
+    """The smallest side at which neighbouring stations lie far enough apart, and the reason in words.
+
+    Parameters
+    ----------
+    lat, lng : stations in degrees, [S].
+    frame_at : the frame of a side in pixels.
+    error_px : standard deviation of the ends a generator paints, each axis; a run's decode.json tells (jitter_px).
+    """
+    if len(lat) < 2:
+        return WITHOUT_STATIONS, f"{WITHOUT_STATIONS} px: there are no stations to tell apart"
+    needed = SPACING_PER_ERROR * error_px
+    spacings = {side: _median_spacing(lat, lng, frame_at(side)) for side in SIDES}
+    side = next((side for side in SIDES if spacings[side] >= needed), SIDES[-1])
+    reason = (
+        f"{side} px: half of the {len(lat)} stations have a neighbour within {spacings[side]:.1f} px, and "
+        f"{needed:.1f} px are needed where ends are painted {error_px:g} px off"
+    )
+    if spacings[side] < needed:
+        return side, f"{reason}; no larger resolution is offered, so some ends will be snapped to a neighbour"
+    smaller = [other for other in SIDES if other < side]
+    return side, f"{reason} ({smaller[-1]} px would leave {spacings[smaller[-1]]:.1f})" if smaller else reason
+
+
+def _median_spacing(lat: NDArray, lng: NDArray, frame: Frame) -> float:
+    """The median distance from a station to the nearest other one, in pixels."""
+    points = np.stack(frame.to_pixels(lat, lng), axis=1)
+    distances, _ = cKDTree(points).query(points, k=2)
+    return float(np.median(distances[:, 1]))

@@ -1,0 +1,199 @@
+"""The spec of an image set: everything that gives its pixels a meaning, as one JSON object."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rasterize.errors import InputError
+from rasterize.strokes.channels import Channel, Factor, channel_from_json, channel_to_json
+from rasterize.strokes.frame import Frame, trip_metres
+from rasterize.strokes.lattice import lattice_xy
+
+SPEC_VERSION = 3
+MODES = ("abod", "grey")
+LAYOUTS = ("map", "lattice")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Station:
+    """A station of a place: identity, true position in degrees, and how many trips started and ended there."""
+
+    id: str
+    name: str
+    lat: float
+    lng: float
+    starts: int
+    ends: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What the picture can tell apart: one station, or several closer than a pixel.
+
+    `loops` counts the trips inside the place by (start, end) station index; only a merged place needs it.
+    """
+
+    lat: float
+    lng: float
+    stations: tuple[Station, ...]
+    loops: tuple[tuple[int, int, int], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """How strokes are drawn.
+
+    `mode` is "abod" (direction kept) or "grey" (one plane, the picture of the original idea). A blob weighs `blob_gain`
+    pixels of stroke and has a standard deviation of `blob_sigma_px`. Strokes are as thin as a line, or Gaussian ribbons
+    of standard deviation `stroke_sigma_px`. Levels in the image are sums / `level_scale`. `layout` says where places
+    are: where the map has them, or on an even lattice, see `rasterize.strokes.lattice`.
+    """
+
+    mode: str = "abod"
+    blob_sigma_px: float = 0.7
+    blob_gain: float = 3.0
+    stroke_sigma_px: float = 0.0
+    level_scale: float = 1.0
+    layout: str = "map"
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise InputError(f"drawing mode '{self.mode}' is unknown; modes: {', '.join(MODES)}")
+        if self.layout not in LAYOUTS:
+            raise InputError(f"--layout {self.layout} is unknown; layouts: {', '.join(LAYOUTS)}")
+        if not (self.blob_sigma_px > 0 and self.blob_gain > 0 and self.level_scale > 0 and self.stroke_sigma_px >= 0):
+            raise InputError(
+                f"blob_sigma_px, blob_gain and level_scale must be above 0, stroke_sigma_px not below it: {self}"
+            )
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        """Names of the planes that carry the strokes themselves."""
+        return ("grey",) if self.mode == "grey" else ("A", "B", "O", "D")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """The meaning of an image set.
+
+    `calendar` counts trips per ISO date; `source` is what the writer of a dialect needs (see `formats`).
+    `bent` says that strokes follow waypoints instead of straight lines.
+    """
+
+    frame: Frame
+    drawing: Drawing
+    channels: tuple[Channel, ...]
+    factors: tuple[Factor, ...]
+    places: tuple[Place, ...]
+    trips_per_image: int = 1
+    bent: bool = False
+    calendar: Mapping[str, int] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return len(self.plane_names), self.frame.height, self.frame.width
+
+    @property
+    def plane_names(self) -> tuple[str, ...]:
+        """One name per plane, in order: the strokes, then each painted attribute."""
+        painted = [
+            channel.column if channel.planes == 1 else f"{channel.column}[{plane}]"
+            for channel in self.channels
+            for plane in range(channel.planes)
+        ]
+        return (*self.drawing.planes, *painted)
+
+    def places_of(self, trips: pd.DataFrame) -> NDArray:
+        """Origin and destination place of each trip by its stations' ids, int32 [N, 2]; −1: not a station of ours."""
+        place_of = {station.id: number for number, place in enumerate(self.places) for station in place.stations}
+        columns = [trips[f"{end}_station_id"].map(place_of) for end in ("start", "end")]
+        return np.stack([column.fillna(-1).to_numpy(np.int32) for column in columns], axis=1)
+
+    def known_of(self, ends: NDArray, labels: NDArray) -> pd.DataFrame:
+        """What images tell of trips besides painted values: where their places are, `distance_m`, each factor's value.
+
+        ends : places [S, 2]. labels : [S, F].
+        """
+        degrees = {axis: np.array([getattr(place, axis) for place in self.places], float) for axis in ("lat", "lng")}
+        at = {f"{end}_{axis}": degrees[axis][ends[:, k]] for k, end in enumerate(("start", "end")) for axis in degrees}
+        known = pd.DataFrame(at)
+        known["distance_m"] = trip_metres(known)
+        for column, factor in enumerate(self.factors):
+            known[factor.name] = pd.Categorical.from_codes(labels[:, column], factor.values)
+        return known
+
+    @cached_property
+    def place_xy(self) -> NDArray:
+        """Places in pixels (x, y), float64 [places, 2]."""
+        lat, lng = [place.lat for place in self.places], [place.lng for place in self.places]
+        xy = np.stack(self.frame.to_pixels(lat, lng), axis=1)
+        if self.drawing.layout == "map":
+            return xy
+        return lattice_xy(xy, height=self.frame.height, width=self.frame.width)
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as a JSON object."""
+        return {
+            "version": SPEC_VERSION,
+            "shape": list(self.shape),
+            "planes": list(self.plane_names),
+            "trips_per_image": self.trips_per_image,
+            "bent": self.bent,
+            "frame": self.frame.to_json(),
+            "drawing": vars(self.drawing).copy(),
+            "channels": [channel_to_json(channel) for channel in self.channels],
+            "factors": [{"name": factor.name, "values": list(factor.values)} for factor in self.factors],
+            "calendar": dict(self.calendar),
+            "source": dict(self.source),
+            "places": [
+                {
+                    "lat": place.lat,
+                    "lng": place.lng,
+                    "stations": [vars(station).copy() for station in place.stations],
+                    "loops": [list(loop) for loop in place.loops],
+                }
+                for place in self.places
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], where: str = "spec.json") -> Self:
+        """The inverse of `to_json`; raises `InputError` on another version or a missing or malformed part."""
+        version = value.get("version")
+        if version != SPEC_VERSION:
+            raise InputError(
+                f"{where}: spec version {version!r}, but this program reads version {SPEC_VERSION}; "
+                "make the images again with `make raster`"
+            )
+        try:
+            return cls(
+                frame=Frame.from_json(value["frame"]),
+                drawing=Drawing(**value["drawing"]),
+                channels=tuple(channel_from_json(channel) for channel in value["channels"]),
+                factors=tuple(Factor(name=f["name"], values=tuple(f["values"])) for f in value["factors"]),
+                places=tuple(_place_from_json(place) for place in value["places"]),
+                trips_per_image=value["trips_per_image"],
+                bent=value["bent"],
+                calendar=value["calendar"],
+                source=value["source"],
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{where}: damaged spec ({type(error).__name__}: {error}); make it again with `make raster`"
+            ) from error
+
+
+def _place_from_json(value: Mapping[str, Any]) -> Place:
+    return Place(
+        lat=value["lat"],
+        lng=value["lng"],
+        stations=tuple(Station(**station) for station in value["stations"]),
+        loops=tuple((start, end, count) for start, end, count in value["loops"]),
+    )
