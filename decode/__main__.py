@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from decode.evaluate.run import _beside_raw, _real_and_synthetic, summary
 from rasterize.errors import InputError, exit_on_input_error
+from rasterize.flags import name_and_file
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, invoke_without_command=True)
 
@@ -121,7 +123,8 @@ def compare_command(
     seed: Seed = 0,
 ) -> None:
     """Judge synthetic trips against real ones: metrics.json and one self-contained HTML report."""
-    from decode.evaluate.judge import FEWEST_ROWS, compare, judge
+    from decode.evaluate.judge import FEWEST_ROWS, judge
+    from decode.evaluate.run import compare
     from rasterize.files import write_json
     from rasterize.ingest.ingest import read_trips
 
@@ -141,50 +144,6 @@ def compare_command(
         figures = compare(real, synthetic, out, run=run, **options)
     typer.echo(summary(figures))
     typer.echo(f"figures: {json}" if json else f"report: {out / 'index.html'}")
-
-
-def _real_and_synthetic(tables: list[str], thirds: dict[str, Path | None]) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """The real trips, from one file or from three, and the synthetic ones."""
-    from decode.evaluate.judge import THIRDS, join_thirds
-    from rasterize.ingest.ingest import read_trips
-
-    absent = [f"--{name}" for name, path in thirds.items() if path is None]
-    if 0 < len(absent) < len(thirds):
-        raise InputError(f"--train, --holdout and --fresh go together; there is no {' and no '.join(absent)}")
-    wanted = 2 if absent else 1
-    if len(tables) != wanted:
-        names = "REAL and SYNTHETIC" if absent else "SYNTHETIC alone, since --train, --holdout and --fresh are the real"
-        raise InputError(f"{len(tables)} files ({', '.join(tables)}); give {names}")
-    if absent:
-        return read_trips([tables[0]]), read_trips([tables[1]])
-    parts = {third: read_trips([path]) for third, path in zip(THIRDS, thirds.values(), strict=True)}
-    return join_thirds(parts), read_trips([tables[0]])
-
-
-def _beside_raw(run: Path | None, judged: str) -> dict[str, str]:
-    """The calibrated and the chosen trips of a run, shown beside its raw ones without being asked for."""
-    from decode.run import TABLES
-
-    paths = {name: run / f"{name}.parquet" for name in TABLES[1:]} if run else {}
-    return {n: str(path) for n, path in paths.items() if path.exists() and path.resolve() != Path(judged).resolve()}
-
-
-def name_and_file(option: str, pair: str) -> tuple[str, str]:
-    """NAME=FILE of an option → both; raises `InputError` on anything else."""
-    name, equals, path = pair.partition("=")
-    if not (name and equals and path):
-        raise InputError(f"{option} {pair}: expected NAME=FILE")
-    return name, path
-
-
-def summary(figures: dict) -> str:
-    """The main figures as aligned lines: value, those of other synthetic trips, ceiling, floor."""
-    columns = ["synthetic", *figures["others"], "ceiling", "floor"]
-    lines = [f"{'':24}" + "".join(f"{column[:11]:>12}" for column in columns)]
-    for name, figure in figures["metrics"].items():
-        numbers = [figure["value"], *figure["others"].values(), figure["ceiling"], figure["floor"]]
-        lines.append(f"{name:24}" + "".join(f"{'–' if n is None else format(n, '.4f'):>12}" for n in numbers))
-    return "\n".join(lines)
 
 
 @app.command("roundtrip")
@@ -209,7 +168,7 @@ def roundtrip_command(
 
     from decode.roundtrip import roundtrip_files
     from decode.solver.degradation import DEGRADATIONS
-    from rasterize.__main__ import parse_resolution
+    from rasterize.flags import parse_resolution
 
     if count < 1:
         raise InputError(f"--trips {count}: give at least 1")

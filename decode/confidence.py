@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from decode.solver.decoder import Decoder, Solution
+from decode.solver.decoder import Decoder
 from decode.solver.degradation import Degradation, draw_degraded
 from decode.solver.routes import Routes
-from rasterize.imageset import Strokes
+from decode.solver.solution import Solution
 from rasterize.strokes.channels import LOWEST_LEVEL
 from rasterize.strokes.spec import Spec
+from rasterize.strokes.strokes import Strokes
 
 CONFIDENT = 0.9  # trips above are the ones to trust
 TRIPS = 4000  # painted and decoded; half of them fit the curve, half check it

@@ -8,13 +8,15 @@ from scipy.ndimage import convolve1d
 from scipy.special import ndtr, ndtri
 
 from decode.solver.candidates import BLOB_SUSPECTED, BLOB_THRESHOLD, blob_amplitudes
-from decode.solver.decoder import Decoder, Solution
+from decode.solver.decoder import Decoder
 from decode.solver.degradation import Degradation
 from decode.solver.forward_model import Scene, make_scene
 from decode.solver.routes import Routes
-from rasterize.imageset import Strokes
-from rasterize.strokes.pen import Pen, gaussian_taps
+from decode.solver.solution import Solution
+from rasterize.strokes.blur import gaussian_taps
+from rasterize.strokes.pen import Pen
 from rasterize.strokes.spec import Spec
+from rasterize.strokes.strokes import Strokes
 
 TRIPS = 3000  # looked at
 LEAST_IMAGES, MOST_IMAGES = 64, 512

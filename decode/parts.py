@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from decode.solver.decoder import Decoder, Solution
+from decode.solver.decoder import Decoder
 from decode.solver.routes import Routes
+from decode.solver.solution import Solution
 from decode.trips import Plan, solve_range
 from rasterize.files import write_atomically
 from rasterize.imageset import ImageSet

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from decode.solver.decoder import Solution
+from decode.solver.solution import Solution
 from rasterize.strokes.channels import MISSING_LEVEL, ConditionalChannel, QuantileChannel, level_of
 from rasterize.strokes.spec import Spec
 

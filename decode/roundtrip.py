@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 
 from decode.confidence import CONFIDENT, calibrate, is_right
 from decode.estimate import choose_sample, estimate_degradation
-from decode.solver.decoder import Decoder, Solution, join_solutions
+from decode.solver.decoder import Decoder
 from decode.solver.degradation import CLEAN, Degradation, draw_degraded
 from decode.solver.routes import Routes, read_routes
-from rasterize.imageset import Strokes
-from rasterize.ingest.ingest import Ingested, IngestOptions, ingest
-from rasterize.ingest.stations import PlaceOptions
-from rasterize.run import RasterOptions, encode_trips
+from decode.solver.solution import Solution, join_solutions
+from rasterize.ingest.ingest import Ingested, ingest
+from rasterize.ingest.options import IngestOptions, PlaceOptions
 from rasterize.strokes.channels import DEFAULT_ATTRIBUTES
+from rasterize.strokes.options import RasterOptions
 from rasterize.strokes.spec import Spec
+from rasterize.strokes.strokes import Strokes
+from rasterize.strokes.table import encode_trips
 
 BATCH = 512  # images drawn and decoded at a time
 

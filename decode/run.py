@@ -13,8 +13,8 @@ from shapely import linestrings
 from decode.confidence import CONFIDENT
 from decode.parts import find_parts, read_solution, solve_part
 from decode.rank_mapping import RANKS, USUAL_RANKS, has_ranks, spread_ranks
-from decode.solver.decoder import join_solutions
 from decode.solver.routes import read_routes
+from decode.solver.solution import join_solutions
 from decode.trips import Decoded, assemble, make_plan
 from rasterize.errors import InputError
 from rasterize.files import write_atomically, write_json

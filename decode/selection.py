@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from decode.run import candidates_of, write_table
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
-from rasterize.run import encode_labels
 from rasterize.strokes.places import all_stations
 from rasterize.strokes.spec import Spec
+from rasterize.strokes.table import encode_labels
 
 ROUNDS, CLOSE = 200, 1e-6  # of raking; the largest relative error of a margin that ends it
 HEAVIEST = 20.0  # weight of a trip, in mean weights

@@ -10,19 +10,16 @@ from numpy.typing import NDArray
 
 from decode.confidence import Calibration, calibrate
 from decode.estimate import choose_sample, estimate_degradation
-from decode.solver.decoder import STATES, Decoder, Solution
+from decode.solver.decoder import Decoder
 from decode.solver.degradation import Degradation
 from decode.solver.routes import Routes
-from rasterize.clock import CLOCK_ATTRIBUTES, start_times
+from decode.solver.solution import STATES, Solution
+from rasterize.distance import trip_metres
 from rasterize.formats.dialects import DIALECTS
 from rasterize.imageset import ImageSet
-from rasterize.ingest.clean import CleanOptions
-from rasterize.strokes.frame import trip_metres
-from rasterize.strokes.places import all_stations, draw_apart
+from rasterize.ingest.options import CleanOptions
 from rasterize.strokes.spec import Spec
-
-DEFAULT_DURATION_S = (1.0, 3.0)  # without a painted duration: drawn between these multiples of the time at 3 m/s
-WALKING_M_PER_S = 3.0
+from rasterize.strokes.table import strokes_to_trips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,59 +84,6 @@ def _waypoints(trips: pd.DataFrame, route: NDArray, routes: Routes, spec: Spec) 
     known = routes.waypoints(spec)
     straight = trips[["start_lat", "start_lng", "end_lat", "end_lng"]].to_numpy().tolist()
     return [known[k] if k >= 0 else ends for k, ends in zip(route.tolist(), straight, strict=True)]
-
-
-def strokes_to_trips(strokes: Solution, labels: NDArray, spec: Spec, rng: np.random.Generator) -> pd.DataFrame:
-    """Strokes and their images' labels → a table in the internal names, valid or not."""
-    stations = pd.DataFrame([vars(station) for station in all_stations(spec.places)])
-    chosen = draw_apart(orient(strokes.ends, spec, rng), spec.places, rng)
-    table = pd.DataFrame({"trip_id": [f"synthetic-{number}" for number in range(len(chosen))]})
-    for side, rows in (("start", chosen[:, 0]), ("end", chosen[:, 1])):
-        station = stations.iloc[rows].reset_index(drop=True)
-        table[f"{side}_station_id"], table[f"{side}_station_name"] = station["id"], station["name"]
-        table[f"{side}_lat"], table[f"{side}_lng"] = station["lat"], station["lng"]
-    readings = decode_attributes(strokes, labels, spec)
-    duration = _durations(table, readings, rng)
-    table.insert(1, "started_at", start_times(readings, spec.calendar, rng))
-    table.insert(2, "ended_at", table["started_at"] + pd.to_timedelta(duration, unit="s").astype("timedelta64[us]"))
-    table.insert(3, "duration_s", duration)
-    for name in readings.columns.difference([*CLOCK_ATTRIBUTES, "duration_s"], sort=False):
-        table[name] = readings[name]
-    if "birth_year" in table:
-        table["birth_year"] = table["birth_year"].round().astype("Int16")
-    table["image"] = strokes.image
-    table["residual"] = strokes.residual[strokes.image]
-    return table
-
-
-def decode_attributes(strokes: Solution, labels: NDArray, spec: Spec) -> pd.DataFrame:
-    """Painted levels and labels → attribute values, one row per stroke."""
-    readings, plane = {}, 0
-    known = spec.known_of(strokes.ends, labels[strokes.image])
-    for channel in spec.channels:
-        readings[channel.column] = channel.decode(strokes.values[:, plane : plane + channel.planes], known)
-        plane += channel.planes
-    for column, factor in enumerate(spec.factors):
-        readings[factor.name] = factor.decode(labels[strokes.image, column])
-    return pd.DataFrame(readings, index=range(len(strokes.image)))
-
-
-def orient(ends: NDArray, spec: Spec, rng: np.random.Generator) -> NDArray:
-    """A grey picture holds no direction: give each stroke one by the starts and ends observed at its two places."""
-    if spec.drawing.mode != "grey":
-        return ends
-    starts = np.array([sum(station.starts for station in place.stations) + 1 for place in spec.places], float)
-    stops = np.array([sum(station.ends for station in place.stations) + 1 for place in spec.places], float)
-    forward, backward = starts[ends[:, 0]] * stops[ends[:, 1]], starts[ends[:, 1]] * stops[ends[:, 0]]
-    turn = rng.random(len(ends)) * (forward + backward) > forward
-    return np.where(turn[:, None], ends[:, ::-1], ends)
-
-
-def _durations(table: pd.DataFrame, readings: pd.DataFrame, rng: np.random.Generator) -> pd.Series:
-    """Painted durations, to the whole second; where there is none, a leisurely time for the distance."""
-    guess = np.maximum(trip_metres(table) / WALKING_M_PER_S, 120) * rng.uniform(*DEFAULT_DURATION_S, len(table))
-    painted = readings["duration_s"] if "duration_s" in readings else pd.Series(np.nan, index=table.index)
-    return painted.fillna(pd.Series(guess)).clip(lower=1).round()
 
 
 def speed_limit_of(source: Mapping[str, Any]) -> float:

@@ -78,7 +78,8 @@ def train(
     config = resolve_config(preset, changes)
     prepare_cpu(threads)
     from pgan.run.dry_run import plan_of
-    from pgan.run.loop import choose_device, train
+    from pgan.run.loop import train
+    from pgan.run.setup import choose_device
 
     if dry_run:
         print(json.dumps(plan_of(run, config), indent=1))
@@ -101,7 +102,7 @@ def sample(
 ) -> None:
     """Generate RUN/fakes with the G_ema of a finished run."""
     prepare_cpu(threads)
-    from pgan.run.loop import choose_device
+    from pgan.run.setup import choose_device
     from pgan.sampling import sample
 
     options = {"labels": label or (), "checkpoints": checkpoints, "device": choose_device(device)}
@@ -123,7 +124,7 @@ def judge(
     """Let a jury of Ds judge RUN/redrawn, which `python -m decode` makes, for `python -m decode choose`."""
     prepare_cpu(threads)
     from pgan.jury import judge
-    from pgan.run.loop import choose_device
+    from pgan.run.setup import choose_device
 
     found = judge(run, jury=jury, kimg=kimg, seed=seed, device=choose_device(device), workers=workers)
     auc = sum(one.auc for one in found) / len(found)

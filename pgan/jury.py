@@ -15,7 +15,7 @@ from torch import Tensor
 from pgan.cpu import prepare_cpu
 from pgan.networks.discriminator import Discriminator
 from pgan.networks.pyramid import standardised
-from pgan.run.checkpoint import load_snapshot
+from pgan.snapshot import load_snapshot
 from pgan.steps.reals import Reals
 from pgan.steps.state import follow, make_networks
 from rasterize.errors import InputError

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from pgan.networks.pyramid import in_levels
-from pgan.run.checkpoint import Snapshot, load_earlier, load_snapshot
+from pgan.run.checkpoint import load_earlier
+from pgan.snapshot import Snapshot, load_snapshot
 from rasterize.errors import InputError
 from rasterize.imageset import Factor, Spec, write_image_set
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rasterize.errors import InputError, exit_on_input_error
+from rasterize.flags import parse_pairs, parse_resolution
 
 if TYPE_CHECKING:
     from rasterize.run import Rastered
@@ -129,10 +130,9 @@ def main(
         typer.echo(f"wrote trips of a simulated city to {simulate}")
         return
 
-    from rasterize.ingest.clean import DEPOT_NAMES, CleanOptions
-    from rasterize.ingest.ingest import IngestOptions
-    from rasterize.ingest.stations import PlaceOptions
-    from rasterize.run import RasterOptions, raster
+    from rasterize.ingest.options import DEPOT_NAMES, CleanOptions, IngestOptions, PlaceOptions
+    from rasterize.run import raster
+    from rasterize.strokes.options import RasterOptions
 
     height, width = parse_resolution(resolution)
     clean = CleanOptions(
@@ -171,26 +171,6 @@ def main(
         raise InputError("no trip files given; name files, globs or folders, or make some: --simulate FILE")
     made = raster(trips, run, ingest_options=ingest_options, options=options, workers=workers, scheduler=scheduler)
     print_summary(made, run)
-
-
-def parse_pairs(option: str, pairs: list[str] | None) -> dict[str, str]:
-    """NAME=VALUE texts of a repeated option → a dict; raises `InputError` on a text without '='."""
-    for pair in pairs or []:
-        if "=" not in pair:
-            raise InputError(f"{option} {pair}: expected NAME=VALUE, for example {option} started_at='Start date'")
-    return dict(pair.split("=", 1) for pair in pairs or [])
-
-
-def parse_resolution(text: str) -> tuple[int, int] | tuple[None, None]:
-    """ "64" → (64, 64); "48x64" → (48, 64), rows × columns; "auto" → (None, None); `InputError` on anything else."""
-    if text.lower() == "auto":
-        return None, None
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() and 8 <= int(part) <= 1024 for part in parts):
-        raise InputError(
-            f"--resolution {text}: give a side such as 64, ROWSxCOLUMNS such as 48x64, from 8 to 1024, or auto"
-        )
-    return int(parts[0]), int(parts[-1])
 
 
 def print_summary(made: "Rastered", run: Path) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from rasterize.errors import InputError
 from rasterize.files import sha256, write_atomically, write_json
-from rasterize.strokes.channels import Factor
+from rasterize.spec import Factor
 from rasterize.strokes.spec import Spec
+from rasterize.strokes.strokes import Strokes
 
 if TYPE_CHECKING:
     from rasterize.strokes.pen import Pen
@@ -25,67 +26,6 @@ STORED_TYPE = np.float16  # 11 significant bits: a level of 1 is stored to 0.000
 DRAWN_PIECES = (
     100  # straight pieces of stroke per image, up to which drawing beats reading (benchmarks/speed/drawing.py)
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Strokes:
-    """The trips behind drawn images, grouped by image.
-
-    offsets : int64 [N + 1], image n has strokes offsets[n] … offsets[n + 1].
-    ends : int32 [S, 2], origin and destination place of each stroke.
-    values : float32 [S, P], a level per painted plane.
-    paths : float32 [M, 2], waypoints (x, y) in pixels; path_offsets : int64 [S + 1], an empty range is straight.
-    """
-
-    offsets: NDArray
-    ends: NDArray
-    values: NDArray
-    paths: NDArray
-    path_offsets: NDArray
-
-    @classmethod
-    def straight(cls, ends: ArrayLike, *, values: NDArray | None = None, offsets: ArrayLike | None = None) -> Self:
-        """Strokes without waypoints; one per image unless `offsets` says otherwise."""
-        ends = np.asarray(ends, np.int32).reshape(-1, 2)
-        count = len(ends)
-        return cls(
-            offsets=np.arange(count + 1) if offsets is None else np.asarray(offsets, np.int64),
-            ends=ends,
-            values=np.zeros((count, 0), np.float32) if values is None else np.asarray(values, np.float32),
-            paths=np.zeros((0, 2), np.float32),
-            path_offsets=np.zeros(count + 1, np.int64),
-        )
-
-    @property
-    def pieces_per_image(self) -> float:
-        """Straight pieces of stroke per image, on average."""
-        return (len(self.ends) + len(self.paths)) / max(1, len(self.offsets) - 1)
-
-    def take(self, which: NDArray) -> Self:
-        """The strokes of the images `which` alone, in their order."""
-        rows, offsets = _rows_of(self.offsets, which)
-        points, path_offsets = _rows_of(self.path_offsets, rows)
-        return type(self)(
-            offsets=offsets,
-            ends=self.ends[rows],
-            values=self.values[rows],
-            paths=self.paths[points],
-            path_offsets=path_offsets,
-        )
-
-
-def _rows_of(offsets: NDArray, which: NDArray) -> tuple[NDArray, NDArray]:
-    """Rows of the groups `which`, and the offsets of these groups among them."""
-    sizes = np.diff(offsets)[which]
-    ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return np.repeat(offsets[:-1][which] - ends[:-1], sizes) + np.arange(ends[-1]), ends
-
-
-def draw_images(spec: Spec, strokes: Strokes, which: ArrayLike | None = None) -> NDArray:
-    """Draw the images `which` (all of them by default): levels, float32 [B, C, H, W]; for many batches keep a `Pen`."""
-    from rasterize.strokes.pen import Pen  # numba is slow to import
-
-    return Pen(spec).draw(strokes, which)
 
 
 class ImageSet:

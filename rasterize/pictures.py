@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from skimage.util import montage
 
 from rasterize.files import write_atomically
-from rasterize.imageset import ImageSet, Strokes
+from rasterize.imageset import ImageSet
 from rasterize.strokes.pen import Pen
 from rasterize.strokes.spec import Drawing, Spec
+from rasterize.strokes.strokes import Strokes
 
 # red, green, blue of a level of 1; A (the origin's half) is warm, B cold, blobs mark the ends
 PLANE_COLOURS = {

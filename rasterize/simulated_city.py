@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rasterize.distance import METRES_PER_DEGREE
 from rasterize.files import write_atomically
-from rasterize.strokes.frame import METRES_PER_DEGREE
 
 NAME = "Simulated City"
 CENTRE_LAT, CENTRE_LNG = 42.0, -40.0  # in the middle of the Atlantic, so that nobody takes it for a real town

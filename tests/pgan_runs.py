@@ -13,11 +13,14 @@ import numpy as np
 import torch
 
 from pgan.config import TrainConfig
-from pgan.run.checkpoint import list_checkpoints, load_snapshot
+from pgan.run.checkpoint import list_checkpoints
+from pgan.snapshot import load_snapshot
 from rasterize.imageset import write_image_set
-from rasterize.strokes.channels import Factor, LinearChannel
+from rasterize.spec import Factor
+from rasterize.strokes.channels import LinearChannel
 from rasterize.strokes.frame import Frame
-from rasterize.strokes.spec import Drawing, Place, Spec, Station
+from rasterize.strokes.places import Place, Station
+from rasterize.strokes.spec import Drawing, Spec
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")

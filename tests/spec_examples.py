@@ -5,9 +5,10 @@ import pandas as pd
 
 from decode.solver.decoder import Decoder
 from decode.trips import assemble, make_plan, solve_range
-from rasterize.imageset import Strokes
 from rasterize.strokes.frame import Frame
-from rasterize.strokes.spec import Drawing, Place, Spec, Station
+from rasterize.strokes.places import Place, Station
+from rasterize.strokes.spec import Drawing, Spec
+from rasterize.strokes.strokes import Strokes
 
 
 def make_spec(xy, *, side=16, mode="abod", trips_per_image=1, channels=(), factors=(), bent=False):

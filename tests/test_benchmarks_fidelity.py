@@ -15,11 +15,13 @@ from benchmarks.fidelity.ours import Recipe, make_ours, stages_of, took_file
 from benchmarks.fidelity.rivals import draw_from_leaves, independent_columns, joint_histograms, sequential_trees
 from benchmarks.fidelity.sets import SETS, WINTER, trip_set
 from benchmarks.fidelity.split import check_same_split, to_trips, training_table
-from decode.evaluate.columns import ATTRIBUTES, tabulate
+from decode.evaluate.tables import ATTRIBUTES, tabulate
 from rasterize.errors import InputError
-from rasterize.ingest.ingest import IngestOptions, ingest
-from rasterize.run import RasterOptions, raster
+from rasterize.ingest.ingest import ingest
+from rasterize.ingest.options import IngestOptions
+from rasterize.run import raster
 from rasterize.simulated_city import write_city
+from rasterize.strokes.options import RasterOptions
 
 
 @pytest.fixture(scope="module")

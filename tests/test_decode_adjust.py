@@ -5,12 +5,13 @@ import pytest
 from scipy.stats import ks_2samp, spearmanr
 
 from decode.rank_mapping import spread_ranks
-from decode.solver.decoder import EVIDENCE, Solution
-from decode.trips import decode_attributes
+from decode.solver.solution import EVIDENCE, Solution
 from rasterize.imageset import ImageSet
-from rasterize.ingest.ingest import IngestOptions
-from rasterize.run import RasterOptions, raster
+from rasterize.ingest.options import IngestOptions
+from rasterize.run import raster
 from rasterize.simulated_city import write_city
+from rasterize.strokes.options import RasterOptions
+from rasterize.strokes.table import decode_attributes
 
 
 @pytest.fixture(scope="module")

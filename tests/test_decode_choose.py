@@ -8,9 +8,10 @@ from decode.run import decode_run
 from decode.selection import choose, choose_run, read_verdicts
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet, write_image_set
-from rasterize.ingest.ingest import IngestOptions
-from rasterize.run import RasterOptions, raster
+from rasterize.ingest.options import IngestOptions
+from rasterize.run import raster
 from rasterize.simulated_city import write_city
+from rasterize.strokes.options import RasterOptions
 from rasterize.strokes.places import all_stations
 
 

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from decode.__main__ import app, compare_command
-from decode.evaluate.columns import METRICS
 from decode.evaluate.judge import ROWS_CAP, join_thirds, judge
+from decode.evaluate.metric_list import METRICS
 from rasterize.errors import InputError
 from rasterize.ingest.ingest import read_trips
 from rasterize.simulated_city import write_city

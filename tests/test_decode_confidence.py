@@ -12,7 +12,7 @@ from decode.confidence import Calibration, calibrate, is_right
 from decode.estimate import estimate_degradation
 from decode.solver.decoder import solve
 from decode.solver.degradation import CLEAN, MEDIUM, MILD, Degradation, draw_degraded
-from rasterize.imageset import Strokes
+from rasterize.strokes.strokes import Strokes
 
 ROUGH = Degradation(blur_px=0.9, jitter_px=0.6, gain_sd=0.25, noise=0.12, clipped=True)
 

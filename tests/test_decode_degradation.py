@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from spec_examples import make_spec, random_strokes, scattered
 
 from decode.solver.degradation import CLEAN, MEDIUM, Degradation, draw_degraded
-from rasterize.imageset import Strokes, draw_images
+from rasterize.strokes.pen import draw_images
+from rasterize.strokes.strokes import Strokes
 
 SPEC = make_spec(scattered(9, side=24, rng=np.random.default_rng(0), apart=3), side=24, trips_per_image=3)
 STROKES = random_strokes(SPEC, images=60, seed=1)

@@ -8,7 +8,7 @@ from spec_examples import make_spec, random_strokes, scattered
 
 from decode.estimate import choose_sample, estimate_degradation
 from decode.solver.degradation import MEDIUM, MILD, Degradation, draw_degraded
-from rasterize.imageset import draw_images
+from rasterize.strokes.pen import draw_images
 
 FAINT = Degradation(
     blur_px=0.8,

@@ -10,23 +10,14 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from decode.evaluate.columns import (
-    METRICS,
-    MISSING,
-    Metric,
-    attained_share,
     column_metrics,
     count_both,
     cpc,
     demand_correlation,
-    distance_km,
-    find_places,
     jsd,
     k_marginal,
     ks,
-    locate,
     pair_distances,
-    shuffle_columns,
-    tabulate,
     to_bins,
     tvd,
     valid_rows,
@@ -41,8 +32,10 @@ from decode.evaluate.copies import (
     neighbour_ratio,
     relative_distance,
 )
+from decode.evaluate.metric_list import METRICS, Metric, attained_share
 from decode.evaluate.models import classifier_auc, duration_r2, encode_features, user_type_auc
-from rasterize.strokes.frame import METRES_PER_DEGREE
+from decode.evaluate.tables import MISSING, distance_km, find_places, locate, shuffle_columns, tabulate
+from rasterize.distance import METRES_PER_DEGREE
 
 COUNTS = st.integers(2, 8).flatmap(
     lambda n: st.tuples(*[st.lists(st.integers(0, 50), min_size=n, max_size=n).filter(any) for _ in range(2)])

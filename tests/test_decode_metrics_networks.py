@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from decode.evaluate.columns import METRICS, jsd
+from decode.evaluate.columns import jsd
 from decode.evaluate.daily_networks import (
     FEWEST_DAYS,
     MOST_DAYS,
@@ -16,6 +16,7 @@ from decode.evaluate.daily_networks import (
     distance_of_samples,
     to_dates,
 )
+from decode.evaluate.metric_list import METRICS
 
 FIGURES = tuple(metric.name for metric in METRICS if metric.number == 14)
 

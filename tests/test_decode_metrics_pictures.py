@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from decode.evaluate.columns import METRICS
+from decode.evaluate.metric_list import METRICS
 from decode.evaluate.pictures import (
     FEWEST_PICTURES,
     MOST_PICTURES,

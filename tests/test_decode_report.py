@@ -18,8 +18,9 @@ from spec_examples import make_spec
 
 from decode.confidence import Calibration
 from decode.evaluate.charts import density, hour_of_week, map_frame
-from decode.evaluate.judge import Judgement, compare, judge
+from decode.evaluate.judge import Judgement, judge
 from decode.evaluate.report import format_figure, is_simulated, write_report
+from decode.evaluate.run import compare
 from decode.solver.degradation import MEDIUM
 from rasterize.errors import InputError
 from rasterize.imageset import write_image_set

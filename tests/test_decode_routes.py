@@ -13,7 +13,9 @@ from decode.solver.decoder import solve
 from decode.solver.degradation import MILD, draw_degraded
 from decode.solver.routes import Routes, read_routes
 from rasterize.errors import InputError
-from rasterize.imageset import ImageSet, Strokes, draw_images, write_image_set
+from rasterize.imageset import ImageSet, write_image_set
+from rasterize.strokes.pen import draw_images
+from rasterize.strokes.strokes import Strokes
 
 
 def city(*, places=12, detours=2, trips_per_image=1, seed=0):

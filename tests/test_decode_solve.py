@@ -11,10 +11,12 @@ from scipy.ndimage import gaussian_filter
 from spec_examples import make_spec, random_strokes, scattered
 
 from decode.estimate import estimate_degradation
-from decode.solver.decoder import EVIDENCE, STATES, Decoder, solve
+from decode.solver.decoder import Decoder, solve
 from decode.solver.degradation import CLEAN, MEDIUM, MILD, draw_degraded
-from rasterize.imageset import Strokes, draw_images
+from decode.solver.solution import EVIDENCE, STATES
 from rasterize.strokes.channels import LinearChannel
+from rasterize.strokes.pen import draw_images
+from rasterize.strokes.strokes import Strokes
 
 PAINTED = (LinearChannel(column="duration_s", low=0, high=1), LinearChannel(column="birth_year", low=0, high=1))
 

@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 from spec_examples import decode_images, make_spec, make_trips, scattered
 
-from decode.trips import keep_valid, orient
-from rasterize.imageset import ImageSet, Strokes, draw_images, write_image_set
-from rasterize.run import encode_labels, encode_values
+from decode.trips import keep_valid
+from rasterize.distance import trip_metres
+from rasterize.imageset import ImageSet, write_image_set
 from rasterize.strokes.channels import choose_attributes
-from rasterize.strokes.frame import trip_metres
+from rasterize.strokes.pen import draw_images
+from rasterize.strokes.strokes import Strokes
+from rasterize.strokes.table import encode_labels, encode_values, orient
 
 RNG = np.random.default_rng(0)
 TRIPS = make_trips(400, RNG)

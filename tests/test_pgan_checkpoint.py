@@ -17,9 +17,11 @@ import pytest
 import torch
 from pgan_runs import CPU, ROOT, SMALL, assert_same_weights, command, make_run
 
-from pgan.run.checkpoint import list_checkpoints, load_newest, load_snapshot
-from pgan.run.loop import network_shape, train
+from pgan.run.checkpoint import list_checkpoints, load_newest
+from pgan.run.loop import train
 from pgan.run.run_record import identity_of
+from pgan.run.setup import network_shape
+from pgan.snapshot import load_snapshot
 from pgan.steps.state import TrainState
 from pgan.tensor_files import manifest_of
 from rasterize.errors import InputError

@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.speed.training import PlainGame
 from pgan.config import TrainConfig
-from pgan.networks.discriminator import NetworkShape
 from pgan.networks.losses import LOSSES
+from pgan.networks.shape import NetworkShape
 from pgan.steps.compiled_passes import CPU_STEPS_WORTH, CompiledGame, Games, is_worth_compiling, play
 from pgan.steps.passes import Game
 from pgan.steps.schedule import Growth, Schedule

@@ -5,7 +5,7 @@ import json
 import torch
 from pgan_runs import CPU, SMALL
 
-from pgan.networks.discriminator import NetworkShape
+from pgan.networks.shape import NetworkShape
 from pgan.run.progress import Reporter
 from pgan.steps.diversity import COLLAPSED, spreads
 from pgan.steps.schedule import Schedule

@@ -9,8 +9,8 @@ import torch
 from pgan_runs import CPU, FACTORS, SMALL, bars, make_run
 
 from pgan.jury import judge
-from pgan.run.checkpoint import Snapshot, count_labels, save_snapshot
-from pgan.run.loop import network_shape
+from pgan.run.setup import network_shape
+from pgan.snapshot import Snapshot, count_labels, save_snapshot
 from pgan.steps.state import make_networks
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet, write_image_set

@@ -13,8 +13,9 @@ from pgan_runs import CPU, SMALL, assert_same_weights, make_run, nursery, stats
 
 from pgan.config import TrainConfig
 from pgan.run.checkpoint import list_checkpoints, load_newest
-from pgan.run.loop import network_shape, train
+from pgan.run.loop import train
 from pgan.run.run_record import identity_of
+from pgan.run.setup import network_shape
 from pgan.steps.state import TrainState
 from rasterize.imageset import ImageSet
 

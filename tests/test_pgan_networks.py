@@ -8,12 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgan.config import TrainConfig
-from pgan.networks.discriminator import (
+from pgan.networks.layers import (
     SLOPE,
     Conv,
     ConvDown,
     Dense,
-    NetworkShape,
     conv_down,
     conv_up,
     downsample,
@@ -23,6 +22,7 @@ from pgan.networks.discriminator import (
     spread_matrix,
     upsample,
 )
+from pgan.networks.shape import NetworkShape
 from pgan.steps.state import make_networks
 
 

@@ -11,7 +11,7 @@ import torch
 from pgan_runs import CPU, ROOT, SMALL, make_run
 
 from pgan.config import PRESETS
-from pgan.networks.discriminator import NetworkShape
+from pgan.networks.shape import NetworkShape
 from pgan.run.dry_run import parameters_at
 from pgan.run.loop import train
 from pgan.steps.state import make_networks

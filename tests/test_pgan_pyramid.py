@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pgan.networks.discriminator import downsample, upsample
+from pgan.networks.layers import downsample, upsample
 from pgan.networks.pyramid import MARK, estimate_energies, estimate_scales, in_levels, reals_at, standardised
 
 

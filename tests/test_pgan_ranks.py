@@ -15,7 +15,7 @@ from pgan_runs import CPU, ROOT, SMALL, command, make_run, nursery, stats, wait_
 
 import pgan.steps.distributed
 from pgan.config import TrainConfig
-from pgan.networks.discriminator import minibatch_stddev
+from pgan.networks.layers import minibatch_stddev
 from pgan.run.checkpoint import list_checkpoints
 from pgan.run.loop import train
 from pgan.steps.distributed import Ranks

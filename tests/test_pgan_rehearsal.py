@@ -10,7 +10,7 @@ import torch
 from pgan_runs import CPU, SMALL, make_run, nursery
 
 from pgan.config import TrainConfig
-from pgan.networks.discriminator import NetworkShape
+from pgan.networks.shape import NetworkShape
 from pgan.run.checkpoint import list_checkpoints
 from pgan.run.loop import train
 from pgan.run.memory_check import rehearse

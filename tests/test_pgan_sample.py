@@ -10,13 +10,13 @@ import pytest
 import torch
 from pgan_runs import ROOT, SMALL, make_run
 
-from pgan.run.checkpoint import Snapshot, count_labels, save_snapshot
-from pgan.run.loop import network_shape
+from pgan.run.setup import network_shape
 from pgan.sampling import draw_labels, share_out
+from pgan.snapshot import Snapshot, count_labels, save_snapshot
 from pgan.steps.state import make_networks
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
-from rasterize.strokes.channels import Factor
+from rasterize.spec import Factor
 
 FACTORS = (
     Factor(name="user_type", values=("Customer", "Subscriber")),

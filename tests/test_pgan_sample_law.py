@@ -9,8 +9,8 @@ import torch
 from pgan_runs import CPU, SMALL, StopAfter, assert_same_weights, make_run, weights
 
 import pgan.run.loop
-from pgan.run.checkpoint import load_snapshot
 from pgan.run.loop import train
+from pgan.snapshot import load_snapshot
 from rasterize.imageset import ImageSet
 
 SHORT = replace(SMALL, first_kimg=0.03, fade_kimg=0.02, hold_kimg=0.0, last_kimg=0.07, label_power=0.0)  # 30 steps

@@ -8,15 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgan.config import PRESETS, TrainConfig, base_shape, resolve_config
-from pgan.steps.schedule import (
-    LabelLaw,
-    Schedule,
-    batch_indices,
-    ema_decay_at,
-    gamma_of,
-    learning_rate_at,
-    penalty_interval,
-)
+from pgan.steps.data_order import LabelLaw, batch_indices
+from pgan.steps.schedule import Schedule, ema_decay_at, gamma_of, learning_rate_at, penalty_interval
 from rasterize.errors import InputError
 
 KIMG = st.floats(0, 5).map(lambda kimg: round(kimg, 3))

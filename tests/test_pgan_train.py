@@ -26,10 +26,12 @@ from pgan_runs import (
 
 import pgan.run.loop
 from pgan.config import PRESETS, TrainConfig
-from pgan.run.checkpoint import list_checkpoints, load_newest, load_snapshot
-from pgan.run.loop import network_shape, train
+from pgan.run.checkpoint import list_checkpoints, load_newest
+from pgan.run.loop import train
 from pgan.run.run_record import identity_of
+from pgan.run.setup import network_shape
 from pgan.sampling import draw_labels, sample, share_out
+from pgan.snapshot import load_snapshot
 from pgan.steps.schedule import Growth
 from pgan.steps.state import TrainState
 from pgan.steps.step import train_step

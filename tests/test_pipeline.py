@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rasterize.ingest.ingest import IngestOptions, ingest
+from rasterize.ingest.ingest import ingest
+from rasterize.ingest.options import IngestOptions
 from rasterize.simulated_city import write_city
 
 ROOT = Path(__file__).parents[1]

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from spec_examples import make_trips
 
 from rasterize.errors import InputError
+from rasterize.spec import Factor
 from rasterize.strokes.channels import (
     CategoryChannel,
     ConditionalChannel,
     CyclicChannel,
-    Factor,
     LinearChannel,
     QuantileChannel,
     attribute_values,

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from trip_files import citibike, write_text
 
 from rasterize.errors import InputError
-from rasterize.ingest.clean import CleanOptions, count_bins, find_box, weighted_quantiles
-from rasterize.ingest.ingest import IngestOptions, ingest, read_trips
+from rasterize.ingest.clean import count_bins, find_box, weighted_quantiles
+from rasterize.ingest.ingest import ingest, read_trips
+from rasterize.ingest.options import CleanOptions, IngestOptions
 
 NOWHERE = {"end station latitude": 0, "end station longitude": 0}
 SWAPPED = {"end station latitude": -74.0364857, "end station longitude": 40.7127742}

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from trip_files import CITIBIKE_2019, CITIBIKE_2021, CITIBIKE_TITLES, DIALECT_FILES, PORTO, cells, write_text
 
 from rasterize.errors import InputError
-from rasterize.formats.dialects import DIALECTS, recognise
+from rasterize.formats.dialects import DIALECTS
+from rasterize.formats.recognise import recognise
 from rasterize.formats.source_format import format_trips, split_line, write_trips_csv
-from rasterize.ingest.ingest import IngestOptions, ingest, read_trips
-from rasterize.ingest.stations import PlaceOptions
+from rasterize.ingest.ingest import ingest, read_trips
+from rasterize.ingest.options import IngestOptions, PlaceOptions
 
 LENIENT = IngestOptions(places=PlaceOptions(min_uses=1))
 MADE_UP = {"bikeid", "Bike ID", "ride_id", "RouteID", "BikeID", "TripID", "trip_id", "TRIP_ID", "TAXI_ID"}

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spec_examples import make_spec
 
-from rasterize.imageset import Strokes, draw_images
 from rasterize.pictures import draw_density
-from rasterize.strokes.pen import Pen, blob_table, gaussian_taps, trace
+from rasterize.strokes.blur import blob_table, gaussian_taps
+from rasterize.strokes.pen import Pen, draw_images
+from rasterize.strokes.strokes import Strokes
+from rasterize.strokes.trace import trace
 
 inside = st.floats(0, 10, allow_nan=False)
 

@@ -13,15 +13,16 @@ from rasterize.errors import InputError
 from rasterize.imageset import (
     DRAWN_PIECES,
     ImageSet,
-    Strokes,
     begin_image_set,
-    draw_images,
     write_image_set,
     write_images,
     write_labels_and_spec,
     write_strokes,
 )
-from rasterize.strokes.channels import Factor, LinearChannel
+from rasterize.spec import Factor
+from rasterize.strokes.channels import LinearChannel
+from rasterize.strokes.pen import draw_images
+from rasterize.strokes.strokes import Strokes
 
 FACTOR = Factor(name="user_type", values=("a", "b"))
 SPEC = make_spec([(3, 3), (9.5, 4), (12, 12)], factors=(FACTOR,))

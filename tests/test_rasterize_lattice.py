@@ -8,11 +8,11 @@ from scipy.spatial.distance import pdist
 
 from decode.roundtrip import roundtrip_files
 from rasterize.errors import InputError
-from rasterize.ingest.ingest import IngestOptions
-from rasterize.ingest.stations import PlaceOptions
-from rasterize.run import RasterOptions, raster
+from rasterize.ingest.options import IngestOptions, PlaceOptions
+from rasterize.run import raster
 from rasterize.simulated_city import write_city
 from rasterize.strokes.lattice import LEAST_PITCH_PX, lattice_xy
+from rasterize.strokes.options import RasterOptions
 
 
 @settings(max_examples=30)

@@ -12,10 +12,12 @@ from trip_files import CITIBIKE_2019, citibike, write_text
 
 from rasterize.errors import InputError
 from rasterize.files import sha256
-from rasterize.ingest.clean import CleanOptions
-from rasterize.ingest.ingest import IngestOptions, _row_groups, ingest
-from rasterize.ingest.parts import End, Words, find_part
-from rasterize.ingest.read_duckdb import stage_table
+from rasterize.ingest.ends import End
+from rasterize.ingest.ingest import _row_groups, ingest
+from rasterize.ingest.options import CleanOptions, IngestOptions
+from rasterize.ingest.parts import find_part
+from rasterize.ingest.read_table import stage_table
+from rasterize.ingest.reading import Words
 from rasterize.ingest.unpack import find_tables
 
 NUMBERS = st.integers(-1, 3)

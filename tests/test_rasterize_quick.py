@@ -20,11 +20,11 @@ from trip_files import (
 )
 
 from rasterize.ingest import read_arrow
-from rasterize.ingest.ingest import IngestOptions
-from rasterize.ingest.parts import WORD_KINDS
+from rasterize.ingest.options import IngestOptions
 from rasterize.ingest.read_arrow import Unclean, read_quickly
 from rasterize.ingest.read_duckdb import read_carefully
 from rasterize.ingest.unpack import find_tables
+from rasterize.trip_table import WORD_KINDS
 
 
 def rows_of(read, path: Path, options: IngestOptions | None = None) -> pd.DataFrame:

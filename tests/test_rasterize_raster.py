@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from rasterize import run as stage
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
-from rasterize.ingest.ingest import IngestOptions
-from rasterize.ingest.stations import PlaceOptions
-from rasterize.run import RasterOptions, encode_trips, group_by_label, raster
+from rasterize.ingest.options import IngestOptions, PlaceOptions
+from rasterize.run import raster
 from rasterize.simulated_city import write_city
+from rasterize.strokes.grouping import group_by_label
+from rasterize.strokes.options import RasterOptions
 from rasterize.strokes.places import make_places, merge_stations, trip_places
+from rasterize.strokes.table import encode_trips
 from rasterize.trip_table import TripFile
 
 

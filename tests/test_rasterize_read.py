@@ -14,8 +14,8 @@ from trip_files import CABS, CITIBIKE_2019, CITIBIKE_2021, PORTO, citibike, writ
 
 from rasterize.errors import InputError
 from rasterize.files import sha256
-from rasterize.ingest.ingest import IngestOptions, ingest, read_trips
-from rasterize.ingest.stations import PlaceOptions
+from rasterize.ingest.ingest import ingest, read_trips
+from rasterize.ingest.options import IngestOptions, PlaceOptions
 from rasterize.simulated_city import write_city
 
 LENIENT = IngestOptions(places=PlaceOptions(min_uses=1))

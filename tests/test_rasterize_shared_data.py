@@ -12,7 +12,8 @@ import pytest
 
 from rasterize.errors import InputError
 from rasterize.formats.source_format import format_trips, write_trips_csv
-from rasterize.ingest.ingest import IngestOptions, ingest, read_trips
+from rasterize.ingest.ingest import ingest, read_trips
+from rasterize.ingest.options import IngestOptions
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="shared/data is not here")

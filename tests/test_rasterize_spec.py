@@ -8,7 +8,8 @@ from spec_examples import make_spec, make_trips
 
 from rasterize.errors import InputError
 from rasterize.strokes.channels import choose_attributes
-from rasterize.strokes.spec import SPEC_VERSION, Drawing, Place, Spec, Station
+from rasterize.strokes.places import Place, Station
+from rasterize.strokes.spec import SPEC_VERSION, Drawing, Spec
 
 
 def full_spec():

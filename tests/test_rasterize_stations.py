@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from trip_files import citibike, write_text
 
+from rasterize.distance import METRES_PER_DEGREE
 from rasterize.errors import InputError
-from rasterize.ingest.ingest import IngestOptions, ingest, read_trips
-from rasterize.ingest.stations import PlaceOptions
-from rasterize.strokes.frame import METRES_PER_DEGREE
+from rasterize.ingest.ingest import ingest, read_trips
+from rasterize.ingest.options import IngestOptions, PlaceOptions
 
 
 def ingested(rows, tmp_path, **places):

@@ -19,11 +19,11 @@ from benchmarks.fidelity.split import (
     training_table,
 )
 from benchmarks.measure import print_heading, short
-from decode.__main__ import name_and_file
 from decode.evaluate.judge import judge
 from decode.run import TABLES
 from rasterize.errors import InputError, exit_on_input_error
 from rasterize.files import write_json
+from rasterize.flags import name_and_file
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from rasterize.imageset import ImageSet
-from rasterize.run import encode_labels
 from rasterize.strokes.channels import LOWEST_LEVEL
+from rasterize.strokes.table import encode_labels
 
 
 def fresh_through_codec(run: Path, fresh: pd.DataFrame, seed: int) -> pd.DataFrame:

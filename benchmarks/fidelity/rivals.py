@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from decode.evaluate.columns import CATEGORIES
+from decode.evaluate.tables import CATEGORIES
 
 ENDS, TIMES = ["start", "end"], ["day_of_week", "hour", "minute"]
 # What riders decide first comes first; each column is drawn given those before it.

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from decode.evaluate.columns import ATTRIBUTES, find_places, tabulate
+from decode.evaluate.tables import ATTRIBUTES, find_places, tabulate
 from rasterize.errors import InputError
-from rasterize.ingest.ingest import IngestOptions, ingest
+from rasterize.ingest.ingest import ingest
+from rasterize.ingest.options import IngestOptions
 
 MONDAY = pd.Timestamp("2019-01-07")
 

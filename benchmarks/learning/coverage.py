@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from benchmarks.fidelity.ours import Recipe
 from benchmarks.fidelity.sets import SETS, SHARED_DATA, WINTER
 from benchmarks.measure import heading, run_stage, short
-from decode.evaluate.columns import count_both, cpc, tabulate
+from decode.evaluate.columns import count_both, cpc
+from decode.evaluate.tables import tabulate
 from pgan.config import LOSS_NAMES, PRESETS, TrainConfig, resolve_config
 from rasterize.errors import InputError, exit_on_input_error
 from rasterize.files import sha256, write_json
@@ -294,7 +295,7 @@ def make_step(config: TrainConfig, images: ImageSet) -> Callable[["Growth"], Non
     """A function that makes the next step of a fresh run, at a moment of growth."""
     import torch  # the benchmark itself does without
 
-    from pgan.run.loop import load_batch, make_run, network_shape, sample_of
+    from pgan.run.setup import load_batch, make_run, network_shape, sample_of
     from pgan.steps.state import TrainState
     from pgan.steps.step import train_step
 

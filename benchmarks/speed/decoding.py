@@ -14,14 +14,15 @@ from scipy.ndimage import convolve, label
 from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
-from benchmarks.measure import make_spec, measure, print_heading, random_strokes, rate_of, spec_of
+from benchmarks.examples import make_spec, random_strokes, spec_of
+from benchmarks.measure import measure, print_heading, rate_of
 from decode.confidence import calibrate, is_right
 from decode.estimate import choose_sample, estimate_degradation
 from decode.solver.decoder import Decoder
 from decode.solver.degradation import CLEAN, MEDIUM, MILD, Degradation, draw_degraded
-from rasterize.imageset import Strokes
 from rasterize.strokes.frame import Frame
 from rasterize.strokes.spec import Spec
+from rasterize.strokes.strokes import Strokes
 
 SIDE, STATIONS, TRIPS = 64, 60, 16
 LOST = replace(MILD, lost=0.1)

@@ -4,11 +4,13 @@ import cv2
 import numpy as np
 from skimage.draw import line_aa
 
-from benchmarks.measure import Measured, make_spec, measure, print_heading, random_strokes, rate_of
-from rasterize.imageset import STORED_TYPE, Strokes
+from benchmarks.examples import make_spec, random_strokes
+from benchmarks.measure import Measured, measure, print_heading, rate_of
+from rasterize.imageset import STORED_TYPE
 from rasterize.pictures import draw_density
 from rasterize.strokes.pen import Pen
 from rasterize.strokes.spec import Spec
+from rasterize.strokes.strokes import Strokes
 
 SIDE, STATIONS, TRIPS = 64, 60, 16
 BATCH = 64  # images at a time, as training takes them

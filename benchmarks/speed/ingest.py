@@ -12,12 +12,14 @@ import pyarrow as pa
 import pyarrow.csv
 
 from benchmarks.measure import Measured, measure, print_heading
-from rasterize.ingest.ingest import IngestOptions, ingest
+from rasterize.ingest.ingest import ingest
+from rasterize.ingest.options import IngestOptions
 from rasterize.ingest.read_arrow import BLOCK_BYTES, read_quickly
-from rasterize.ingest.read_duckdb import stage_table
+from rasterize.ingest.read_table import stage_table
 from rasterize.ingest.unpack import find_tables
-from rasterize.run import RasterOptions, raster
+from rasterize.run import raster
 from rasterize.simulated_city import write_city
+from rasterize.strokes.options import RasterOptions
 
 MILLION = 1_000_000
 MONTHS = [f"{year}-{month:02d}" for year in range(2015, 2020) for month in range(1, 13) if month != 2]  # of 30 days

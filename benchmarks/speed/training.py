@@ -18,8 +18,9 @@ from torch import Tensor
 from benchmarks.measure import print_heading
 from pgan.config import PRESETS, TrainConfig
 from pgan.cpu import prepare_cpu
-from pgan.networks.discriminator import SLOPE, Conv, Dense, NetworkShape
+from pgan.networks.layers import SLOPE, Conv, Dense
 from pgan.networks.losses import LOSSES
+from pgan.networks.shape import NetworkShape
 from pgan.steps.compiled_passes import Games
 from pgan.steps.passes import Game
 from pgan.steps.schedule import Growth, Schedule, ema_decay_at, penalty_interval

@@ -23,7 +23,7 @@ from PIL import Image
 
 from decode.evaluate.columns import count_both, cpc
 from rasterize.strokes.frame import Frame
-from rasterize.strokes.pen import trace
+from rasterize.strokes.trace import trace
 
 INK, MUTED, RULE, REAL, SYNTHETIC = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
 VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", REAL: "--real", SYNTHETIC: "--synthetic"}

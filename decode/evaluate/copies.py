@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from decode.evaluate.columns import CATEGORIES
+from decode.evaluate.tables import CATEGORIES
 
 FALSE_ALARMS = 0.01  # of rows that trained nothing, at which the membership attack's hits are counted
 

@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from decode.evaluate.columns import TILES, jsd
+from decode.evaluate.columns import jsd
+from decode.evaluate.tables import TILES
 
 FEWEST_DAYS = 20  # per table: pairs of fewer days are no distribution
 FEWEST_TRIPS = 8  # per day: fewer are no network

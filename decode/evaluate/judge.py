@@ -3,32 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from decode.evaluate.columns import (
-    ATTRIBUTES,
-    METRICS,
-    Metric,
-    attained_share,
-    column_metrics,
-    find_places,
-    k_marginal,
-    locate,
-    pair_distances,
-    shuffle_columns,
-    tabulate,
-    valid_rows,
-)
+from decode.evaluate.columns import column_metrics, k_marginal, pair_distances, valid_rows
 from decode.evaluate.copies import RealSide
 from decode.evaluate.daily_networks import FEWEST_DAYS, FEWEST_TRIPS, RealDays, to_dates
+from decode.evaluate.metric_list import METRICS, Metric, attained_share
 from decode.evaluate.models import classifier_auc, duration_r2, user_type_auc
 from decode.evaluate.pictures import FEWEST_PICTURES, TRIPS_PER_PICTURE, RealPictures
+from decode.evaluate.tables import ATTRIBUTES, find_places, locate, shuffle_columns, tabulate
 from rasterize.errors import InputError
-from rasterize.files import write_json
 
 ROWS_CAP = 20_000  # trips per table: enough for stable figures, few enough for a minute on two cores
 FEWEST_ROWS = 30  # below, three folds of a classifier mean nothing
@@ -93,33 +80,6 @@ class _Bench:
     @cached_property
     def _pictures(self) -> RealPictures:
         return RealPictures(holdout=self.holdout, places=self.places, seed=self.seed)
-
-
-def compare(
-    real: pd.DataFrame,
-    synthetic: pd.DataFrame,
-    out: Path,
-    *,
-    others: Mapping[str, pd.DataFrame] | None = None,
-    stations: pd.DataFrame | None = None,
-    run: Path | None = None,
-    seed: int = 0,
-    rows_cap: int = ROWS_CAP,
-) -> dict[str, Any]:
-    """Judge synthetic trips against real ones; writes `out`/metrics.json and `out`/index.html, returns the figures.
-
-    run : the run folder, whose pictures and settings the report shows, and whose stations are known if `stations` are
-    not given. Everything else, and the errors: see `judge`.
-    """
-    from decode.evaluate.report import write_report  # matplotlib is slow to import
-
-    if stations is None and run is not None and (run / "stations.parquet").exists():
-        stations = pd.read_parquet(run / "stations.parquet", columns=["station_id"])
-    judgement = judge(real, synthetic, others=others, stations=stations, seed=seed, rows_cap=rows_cap)
-    (out / "metrics.json").unlink(missing_ok=True)  # written last: it marks a finished report
-    write_report(out / "index.html", judgement, run=run)
-    write_json(out / "metrics.json", judgement.figures)
-    return judgement.figures
 
 
 def join_thirds(thirds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
-from decode.evaluate.columns import CATEGORIES
+from decode.evaluate.tables import CATEGORIES
 
 Trees = TypeVar("Trees", HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 FOLDS = 3

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from decode.evaluate.columns import w1
-from rasterize.imageset import Strokes
 from rasterize.strokes.frame import Frame
 from rasterize.strokes.pen import Pen
-from rasterize.strokes.spec import Drawing, Place, Spec
+from rasterize.strokes.places import Place
+from rasterize.strokes.spec import Drawing, Spec
+from rasterize.strokes.strokes import Strokes
 
 SIDE_PX = 32
 TRIPS_PER_PICTURE = 8

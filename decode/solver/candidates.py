@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from decode.solver.forward_model import Scene, merge_short
 from rasterize.jit import compiled
-from rasterize.strokes.pen import halve, trace, trace_path
+from rasterize.strokes.trace import halve, trace, trace_path
 
 MAX_CANDIDATES = 4000  # per image; the best supported ones if there are more
 PIECES = 400_000  # room for their strokes

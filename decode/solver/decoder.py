@@ -6,9 +6,7 @@ candidates' strokes are ever in memory, never all pairs.
 """
 
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
 from math import sqrt
 from typing import NamedTuple
 
@@ -29,11 +27,13 @@ from decode.solver.candidates import (
 )
 from decode.solver.degradation import CLEAN, Degradation
 from decode.solver.forward_model import make_scene
+from decode.solver.gram import MAX_ROWS, make_gram
 from decode.solver.painted_values import painted_values
 from decode.solver.routes import Routes
-from decode.solver.search import MAX_ROWS, find_amplitudes, find_margins, make_gram, search_counts
+from decode.solver.search import find_amplitudes, find_margins, search_counts
+from decode.solver.solution import EVIDENCE, Solution
 from rasterize.jit import compiled
-from rasterize.strokes.pen import blur
+from rasterize.strokes.blur import blur
 from rasterize.strokes.spec import Spec
 
 CHUNK = 32  # images a thread takes at a time
@@ -41,41 +41,6 @@ SOFT_PX = 0.7  # strokes that are not clean are compared through this much more 
 ENERGY_LEFT = 0.05  # of an image's energy, and twice what is usual: where more is left, lost blobs are suspected
 LOST = 0.01  # share of lost blobs above which every image is searched for their trips; wrong trips look like some too
 OK, BLANK, NOT_FINITE, OVERFULL = 0, 1, 2, 3
-STATES = ("decoded", "blank image", "image not finite", "image holds more trips than can be told apart")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Solution:
-    """Decoded strokes of a batch of images.
-
-    image, ends, route : int64 [S], int32 [S, 2], int32 [S], one row per trip, in image order; the route is −1 for a
-    straight stroke.
-    evidence : float32 [S, 3], what speaks for the trip, see `EVIDENCE`.
-    values : float32 [S, P], a level per painted plane.
-    residual : float32 [N], share of each image's norm that the trips leave unexplained.
-    state : int8 [N], index into `STATES`.
-    """
-
-    image: NDArray
-    ends: NDArray
-    route: NDArray
-    evidence: NDArray
-    values: NDArray
-    residual: NDArray
-    state: NDArray
-
-
-def join_solutions(parts: Sequence[Solution]) -> Solution:
-    """One solution of batches in order, whose `image` counts from the first of all."""
-    return Solution(
-        **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Solution)}
-    )
-
-
-#: Columns of `Solution.evidence`: energy that the best explanation without the trip leaves unexplained on top, as a
-#: share of the trip's own; how strongly the trip is painted, 1 is as it should be; energy of its image that is left
-#: unexplained, per trip and as a share of the trip's own.
-EVIDENCE = ("margin", "strength", "unexplained")
 
 
 class _Work(NamedTuple):

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import convolve1d
 from scipy.special import ndtr
 
-from rasterize.imageset import Strokes
-from rasterize.strokes.pen import Pen, gaussian_taps
+from rasterize.strokes.blur import gaussian_taps
+from rasterize.strokes.pen import Pen
 from rasterize.strokes.spec import Spec
+from rasterize.strokes.strokes import Strokes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from decode.solver.routes import Routes
 from rasterize.jit import compiled
-from rasterize.strokes.pen import Atlas, blob_radius, blob_table, gaussian_taps, make_atlas
+from rasterize.strokes.atlas import Atlas, make_atlas
+from rasterize.strokes.blur import blob_radius, blob_table, gaussian_taps
 from rasterize.strokes.spec import Spec
 
 SOFT_PX = 0.7  # strokes that are not clean are compared through this much more blur: it forgives ends that are off

@@ -5,7 +5,7 @@ import numpy as np
 from decode.solver.candidates import place_stroke
 from decode.solver.forward_model import clear, find_box, product, spread
 from rasterize.jit import compiled
-from rasterize.strokes.pen import blur
+from rasterize.strokes.blur import blur
 
 LEAST_MASS = 0.2  # of a stroke: painted values of fainter ones are not made up for
 SWEEPS = 200

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from rasterize.errors import InputError
-from rasterize.imageset import Strokes
 from rasterize.strokes.spec import Spec
+from rasterize.strokes.strokes import Strokes
 
 REACH_PX = 2.0  # an end of a route farther from every place belongs to none
 _HELP = "give lines (GeoParquet, GeoJSON, GeoPackage, …), or a table of trips in Parquet with the column waypoints"

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pgan.networks.discriminator import downsample, upsample
+from pgan.networks.layers import downsample, upsample
 
 MARK = 5.0  # height of a mark in the networks' range; on sparse maps D learns several times faster than at 1
 

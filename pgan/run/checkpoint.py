@@ -1,16 +1,16 @@
 """Files of a model folder that hold tensors: where the run stands (checkpoints/), and its result (snapshot.pt)."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from pgan.networks.discriminator import Generator, NetworkShape
+from pgan.networks.generator import Generator
 from pgan.run.run_record import differences
+from pgan.snapshot import Snapshot
 from pgan.steps.state import TrainState
 from pgan.tensor_files import FOREIGN, first_line, manifest_of, read_sealed, seal, write_sealed
 from rasterize.errors import InputError
@@ -91,50 +91,6 @@ def remove_leftovers(model: Path) -> None:
             manifest.unlink()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Snapshot:
-    """All that sampling needs.
-
-    scales : float32 [levels, C], see `estimate_scales`. spec : the image set's spec, JSON text. label_rows : int64
-    [U, F], the distinct labels of the training images; label_counts : int64 [U], how many images had each.
-    """
-
-    generator: Generator
-    scales: Tensor
-    spec: str
-    label_rows: Tensor
-    label_counts: Tensor
-
-
-def save_snapshot(model: Path, snapshot: Snapshot) -> None:
-    """Write snapshot.pt; its presence says that training is finished."""
-    data, sha256 = seal(
-        {
-            "network": snapshot.generator.shape.to_json(),
-            "generator": snapshot.generator.state_dict(),
-            **{name: getattr(snapshot, name) for name in ("scales", "spec", "label_rows", "label_counts")},
-        }
-    )
-    write_sealed(model / "snapshot.pt", data, sha256=sha256)
-
-
-def load_snapshot(model: Path) -> Snapshot:
-    """Read snapshot.pt, on the CPU; raises `InputError` if it is absent, damaged or foreign."""
-    path = model / "snapshot.pt"
-    if not path.exists():
-        raise InputError(f"{path}: is not there: training has not finished; run `python -m pgan train` first")
-    try:
-        saved = read_sealed(path, device=torch.device("cpu"))
-        generator = Generator(NetworkShape.from_json(saved["network"]))
-        generator.load_state_dict(saved["generator"])
-        parts = {name: saved[name] for name in ("scales", "spec", "label_rows", "label_counts")}
-    except InputError as refusal:
-        raise InputError(f"{refusal}; `python -m pgan train` makes it again from the last checkpoint") from refusal
-    except FOREIGN as error:
-        raise InputError(f"{path}: not a snapshot ({first_line(error)}); remove it and train again") from error
-    return Snapshot(generator=generator.requires_grad_(False), **parts)
-
-
 def load_earlier(model: Path, snapshot: Snapshot, count: int) -> list[Snapshot]:
     """`snapshot` with the G_ema of each of the `count` newest checkpoints, newest first.
 
@@ -155,11 +111,3 @@ def load_earlier(model: Path, snapshot: Snapshot, count: int) -> list[Snapshot]:
             raise InputError(f"{path}: not a checkpoint of these networks ({first_line(error)})") from error
         found.append(replace(snapshot, generator=generator.requires_grad_(False)))
     return found
-
-
-def count_labels(labels: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Distinct rows of labels [N, F] and how often each occurs: (int64 [U, F], int64 [U])."""
-    rows = torch.as_tensor(labels).long()
-    if rows.shape[1] == 0:  # no factors: one label for all
-        return rows[:1], torch.tensor([len(rows)])
-    return torch.unique(rows, dim=0, return_counts=True)

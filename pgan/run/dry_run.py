@@ -6,9 +6,9 @@ from typing import Any
 from torch import nn
 
 from pgan.config import TrainConfig
-from pgan.networks.discriminator import count_parameters
+from pgan.networks.layers import count_parameters
 from pgan.networks.pyramid import estimate_energies, estimate_scales
-from pgan.run.loop import network_shape, sample_of
+from pgan.run.setup import network_shape, sample_of
 from pgan.steps.schedule import Schedule, gamma_of
 from pgan.steps.state import make_networks
 from rasterize.imageset import ImageSet

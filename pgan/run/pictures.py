@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from pgan.networks.discriminator import upsample
+from pgan.networks.layers import upsample
 from pgan.networks.pyramid import MARK
 from pgan.steps.schedule import Growth
 from rasterize.files import write_atomically

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from pgan.config import TrainConfig
-from pgan.networks.discriminator import count_parameters
+from pgan.networks.layers import count_parameters
 from pgan.steps.state import TrainState
 from rasterize.errors import InputError
 from rasterize.files import sha256

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from pgan.config import TrainConfig
-from pgan.networks.discriminator import Discriminator, Generator
+from pgan.networks.discriminator import Discriminator
+from pgan.networks.generator import Generator
 from pgan.steps.passes import DPass, Game
 from pgan.steps.schedule import Growth, Schedule
 from pgan.tensor_files import first_line

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pgan.networks.discriminator import Discriminator, Generator
+from pgan.networks.discriminator import Discriminator
+from pgan.networks.generator import Generator
 from pgan.networks.losses import LOSSES
 
 

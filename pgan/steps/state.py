@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from pgan.config import TrainConfig
-from pgan.networks.discriminator import Discriminator, Generator, NetworkShape
+from pgan.networks.discriminator import Discriminator
+from pgan.networks.generator import Generator
 from pgan.networks.pyramid import estimate_energies, estimate_scales
+from pgan.networks.shape import NetworkShape
 from pgan.steps.distributed import Ranks
 from pgan.steps.schedule import Growth, learning_rate_at
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
-from rasterize.errors import InputError
 from rasterize.formats.times import TimeFormat
 
 if TYPE_CHECKING:
@@ -293,7 +292,7 @@ class Derived(Rule):
         """The value computed from the trip; distances are as the crow flies."""
         import pandas as pd
 
-        from rasterize.strokes.frame import trip_metres
+        from rasterize.distance import trip_metres
 
         if self.what == "day_of_week":
             return (trips["started_at"].dt.day_of_week + 1) % 7 + 1
@@ -332,13 +331,3 @@ def _polyline(path: "np.ndarray | None", ends: "np.ndarray", count: int) -> str:
         steps = np.linspace(0, len(fixes) - 1, count)
         fixes = np.stack([np.interp(steps, np.arange(len(fixes)), axis) for axis in fixes.T], axis=1)
     return "[" + ",".join(f"[{round(float(lng), 6)},{round(float(lat), 6)}]" for lat, lng in fixes) + "]"
-
-
-def check_zone(zone: str | None) -> None:
-    """Raise `InputError` unless `zone` is None or the name of a time zone."""
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        zone is None or ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise InputError(f"time zone '{zone}': not known; use a name such as America/New_York") from None

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rasterize.errors import InputError
 from rasterize.files import write_atomically
 from rasterize.formats.column_rules import Ignored, Style
-from rasterize.formats.dialects import COORDINATES, Layout, recognise
+from rasterize.formats.csv_text import find_delimiter, split_line, unquote
+from rasterize.formats.recognise import Layout, recognise
 from rasterize.formats.times import TimeFormat
-from rasterize.ingest.unpack import find_delimiter, split_line, unquote
+from rasterize.trip_table import COORDINATES
 
 if TYPE_CHECKING:
     import pandas as pd

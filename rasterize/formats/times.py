@@ -10,7 +10,6 @@ from rasterize.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rasterize.formats.dialects import Layout
 
 _CLOCK = r"(?P<hour>\d{1,2}):\d\d(?P<second>:\d\d(?P<fraction>[.,]\d+)?)?(?P<half> ?[AaPp][Mm])?"
 _OFFSET = r"(?P<offset> ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?"
@@ -135,28 +134,6 @@ def _fixed_zone(offset: str) -> str:
     return f"{digits[:3]}:{digits[3:] or '00'}" if digits else "UTC"
 
 
-def sniff_column(
-    layout: "Layout",
-    name: str,
-    rows: Sequence[Sequence[str | None]],
-    *,
-    where: str,
-    zone: str | None,
-    more: Sequence[str] = (),
-) -> TimeFormat:
-    """The format of the internal column `name`, from rows of a file and `more` values; see `sniff_times`.
-
-    `where` is the file; `zone` overrides the dialect's.
-    """
-    places = layout.places(name)
-    named = f"{where}: column {' and '.join(repr(layout.header[place]) for place in places)}"
-    values = [" ".join(filter(None, (row[place] for place in places))) for row in rows]
-    values = [value for value in values if value.strip()]
-    if not values:
-        raise InputError(f"{named}: empty in the first {len(rows)} rows; trips need their times")
-    return sniff_times([*values, *more], where=named, zone=zone or layout.dialect.zone)
-
-
 def sniff_times(values: Sequence[str], *, where: str, zone: str | None = None) -> TimeFormat:
     """The one format of a column, from a sample of its values.
 
@@ -220,3 +197,13 @@ def _common(matches: list[re.Match]) -> dict[str, Any]:
         "fraction": max(len(match["fraction"] or ".") - 1 for match in matches),
         "half": half,
     }
+
+
+def check_zone(zone: str | None) -> None:
+    """Raise `InputError` unless `zone` is None or the name of a time zone."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        zone is None or ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise InputError(f"time zone '{zone}': not known; use a name such as America/New_York") from None

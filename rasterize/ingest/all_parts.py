@@ -9,8 +9,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rasterize.ingest import clean
-from rasterize.ingest.clean import CleanOptions
-from rasterize.ingest.parts import WORD_KINDS, End, Part
+from rasterize.ingest.ends import End
+from rasterize.ingest.options import CleanOptions
+from rasterize.ingest.parts import Part
+from rasterize.trip_table import WORD_KINDS
 
 _POINTS = pa.schema(
     [("station", pa.int32()), ("name", pa.int32()), ("lat", pa.float64()), ("lng", pa.float64()), ("n", pa.int64())]

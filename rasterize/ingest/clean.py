@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rasterize.errors import InputError
-from rasterize.strokes.frame import METRES_PER_DEGREE
+from rasterize.distance import METRES_PER_DEGREE
+from rasterize.ingest.options import CleanOptions
 
 if TYPE_CHECKING:
-    from rasterize.ingest.parts import End
+    from rasterize.ingest.ends import End
 
 # What rejects.json and the printed table call the rules, in the order they are asked.
 UNREADABLE_LINE = "unreadable line"
@@ -32,42 +32,9 @@ ONE_OFF = "one-off place"
 ROW_REASONS = (BLANK_LINE, UNREADABLE_TIME, END_NOT_AFTER_START, TOO_SHORT, TOO_LONG, NO_PLACE, AT_ZERO)
 # The reason against a row is a number: 0 for none, else one more than its place here.
 REASONS = (*ROW_REASONS, DEPOT, SWAPPED, OUTSIDE, TOO_FAST, ONE_OFF)
-DEPOT_NAMES = (
-    r"\b(depot|tech (shop|station|workshop)|workshop|warehouse|test|testing|bike checking|kiosk in a box|motivate"
-    r"|8d (ops|qc)|mobile 0\d)\b"
-)
 CLOCK_CHANGE_S = 3600.0
 NO_TIME = np.iinfo(np.int64).min  # NaT
 BIN_DEGREES = 0.001  # of the histograms that give quantiles of coordinates: about 100 m
-
-
-@dataclass(frozen=True, kw_only=True)
-class CleanOptions:
-    """Which rows are no trips; see `REASONS`."""
-
-    min_duration_s: float = 60.0  # shorter ones are bikes put back
-    max_duration_s: float = 10_800.0  # longer ones are bikes lost, or a dock that did not notice the end
-    max_speed_kmh: float | None = None  # from start to end as the crow flies; None: 45, for taxis 150
-    depot_names: str = DEPOT_NAMES  # regular expression, upper case = lower case; "" keeps depots
-    box_quantile: float = 0.001  # the area holds all ends but this share on each side …
-    box_margin: float = 0.25  # … and this share of its own width more
-    box_mads: float = 20.0  # never more than so many median absolute deviations (or half q90 - q10) from the median
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_duration_s < self.max_duration_s:
-            raise InputError(
-                f"min_duration_s {self.min_duration_s}: must be less than max_duration_s, and not negative"
-            )
-        if not 0 <= self.box_quantile < 0.5:
-            raise InputError(f"box_quantile {self.box_quantile}: must lie in [0, 0.5)")
-        try:
-            re.compile(self.depot_names)
-        except re.error as error:
-            raise InputError(f"depot_names '{self.depot_names}': no regular expression ({error})") from None
-
-    def speed_limit_ms(self, vehicle: str) -> float:
-        """The fastest a trip can be, in metres per second."""
-        return (self.max_speed_kmh or {"bike": 45.0, "taxi": 150.0}[vehicle]) / 3.6
 
 
 @dataclass(frozen=True, kw_only=True)

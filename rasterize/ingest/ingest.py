@@ -2,8 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 
 from rasterize.errors import InputError
 from rasterize.files import write_atomically, write_json
-from rasterize.formats.column_rules import check_zone
-from rasterize.formats.dialects import FIELDS
-from rasterize.ingest import clean
 from rasterize.ingest.all_parts import Batch, Crowd
-from rasterize.ingest.clean import CleanOptions
-from rasterize.ingest.parts import COLUMN_TYPES, OF_ENDS, TEXT, WORD_KINDS, End, Part
-from rasterize.ingest.read_duckdb import open_engine, stage_table
-from rasterize.ingest.stations import PlaceOptions, Places, find_places, write_stations
+from rasterize.ingest.ends import End
+from rasterize.ingest.options import IngestOptions
+from rasterize.ingest.parts import Part
+from rasterize.ingest.read_duckdb import open_engine
+from rasterize.ingest.read_table import stage_table
+from rasterize.ingest.rejects import _check_enough, _check_places, _count_rejects, _too_few
+from rasterize.ingest.stations import Places, find_places, write_stations
 from rasterize.ingest.unpack import find_files, find_tables
 from rasterize.strokes.frame import Frame
+from rasterize.trip_table import COLUMN_TYPES, FIELDS, OF_ENDS, TEXT, WORD_KINDS
 from rasterize.workers import run_parts
 
 if TYPE_CHECKING:
@@ -37,25 +38,6 @@ MEMORY = "100MB"  # what DuckDB holds before it writes to the temporary folder
 WIDE_MARGIN = 1.0  # of the area in `read_trips`: what was clean once stays so, however few trips are left at its edge
 _NUMBER = pa.int32()
 _NOT_IN_TRIPS = {"start_station_name", "end_station_name", "split", "confidence"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class IngestOptions:
-    """How trip files are read and cleaned."""
-
-    clean: CleanOptions = field(default_factory=CleanOptions)
-    places: PlaceOptions = field(default_factory=PlaceOptions)  # with the resolution of the frame
-    time_zone: str | None = None  # wall clock for times in UTC, with an offset, or since 1970; None: the dialect's
-    columns: Mapping[str, str] = field(default_factory=dict)  # internal name → header, for files of no known dialect
-    stations: Path | None = None  # GBFS station_information, GeoJSON or CSV: coordinates the trips lack
-    dialect: str | None = None  # None: recognised from the header
-    train_share: float = 1 / 3  # of trips that train (split A); the rest is shared equally by B and C
-    seed: int = 0  # of the split
-
-    def __post_init__(self) -> None:
-        check_zone(self.time_zone)
-        if not 0 < self.train_share <= 1:
-            raise InputError(f"train_share {self.train_share}: must lie in (0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,58 +303,3 @@ def _row_groups(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Tab
             held = [rest.slice(cut)]
     if any(map(len, held)):
         yield pa.Table.from_batches(held).combine_chunks()
-
-
-def _count_rejects(crowd: Crowd, kept: Sequence[int] | None = None) -> dict[str, Any]:
-    """What became of every row: kept, or rejected, and why; also table by table.
-
-    `kept` are the trips of each part that are left; those that passed all rules but are not, touch a one-off place.
-    """
-    tables = []
-    for number, (part, counts) in enumerate(zip(crowd.parts, crowd.count(), strict=True)):
-        trips = int(counts[0]) if kept is None else kept[number]
-        found = {reason: int(count) for reason, count in zip(clean.REASONS, counts[1:], strict=True)}
-        found[clean.ONE_OFF] += int(counts[0]) - trips
-        for reason, count in part.lost.items():
-            found[reason] = found.get(reason, 0) + count
-        rejected = _most_first(found)
-        rows = trips + sum(rejected.values())
-        tables.append({"file": part.name, "rows": rows, "kept": trips, "rejected": rejected})
-    return _total(tables) | {"files": tables}
-
-
-def _total(tables: list[dict[str, Any]]) -> dict[str, Any]:
-    """Counts over all files, the most frequent reason first."""
-    rejected: dict[str, int] = {}
-    for table in tables:
-        for reason, count in table["rejected"].items():
-            rejected[reason] = rejected.get(reason, 0) + count
-    rows, kept = (sum(table[what] for table in tables) for what in ("rows", "kept"))
-    return {"rows": rows, "kept": kept, "rejected": _most_first(rejected)}
-
-
-def _most_first(counts: dict[str, int]) -> dict[str, int]:
-    """The counts that are not 0, the largest first."""
-    return dict(sorted(((reason, n) for reason, n in counts.items() if n), key=lambda item: (-item[1], item[0])))
-
-
-def _check_enough(rejects: dict[str, Any]) -> None:
-    """Refuse what cannot train anything: fewer than two trips."""
-    if rejects["kept"] < 2:
-        raise _too_few(rejects)
-
-
-def _check_places(rejects: dict[str, Any], uses: NDArray) -> None:
-    """Refuse trips that all start and end at the same place."""
-    if np.count_nonzero(uses) < 2:
-        where = ", ".join(table["file"] for table in rejects["files"][:3])
-        raise InputError(f"{where}: all {rejects['kept']} trips are at one station; give trips between at least two")
-
-
-def _too_few(rejects: dict[str, Any]) -> InputError:
-    where = ", ".join(table["file"] for table in rejects["files"][:3])
-    reasons = ", ".join(f"{count} {reason}" for reason, count in rejects["rejected"].items()) or "none"
-    return InputError(
-        f"{where}: {rejects['kept']} of {rejects['rows']} rows are left as trips, at least 2 are needed; rejected "
-        f"were: {reasons}; give more trips, or loosen the rule that rejects most"
-    )

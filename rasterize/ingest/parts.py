@@ -1,10 +1,10 @@
 """A part: the rows of one table, typed and each judged by itself, in a file of its own; what every later step reads."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from json import loads
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,59 +12,13 @@ from numpy.typing import NDArray
 
 from rasterize.errors import InputError
 from rasterize.files import write_atomically, write_json
-from rasterize.formats.dialects import COORDINATES, FIELDS, Layout
+from rasterize.formats.recognise import Layout
 from rasterize.ingest import clean
-from rasterize.ingest.clean import CleanOptions, Histogram
-
-SAMPLE_ROWS = 2000  # of a table, that decide on formats
-TEXT, WORDS = pa.string(), pa.dictionary(pa.int32(), pa.string())
-ARROW_TYPES = {"VARCHAR": WORDS, "TIMESTAMP": pa.timestamp("us"), "DOUBLE": pa.float64(), "SMALLINT": pa.int16()}
-ARROW_TYPES |= {"DOUBLE[]": pa.list_(pa.float64())}
-COLUMN_TYPES = {name: ARROW_TYPES[kind] for name, kind in FIELDS.items()} | {"trip_id": TEXT}
-WORD_KINDS = {  # columns of few different texts, and of which kind they are
-    name: name.removeprefix("start_").removeprefix("end_") for name, type_ in COLUMN_TYPES.items() if type_ == WORDS
-}
-OF_ENDS = {*COORDINATES, *(f"{end}_station_{what}" for end in ("start", "end") for what in ("id", "name"))}
-_ALWAYS = {"trip_id", "started_at", "ended_at", "duration_s", *OF_ENDS}
-Rows = dict[str, Any]  # see `Reading.batches`
-
-
-class Words:
-    """The different texts of a kind of columns, numbered in the order they come by."""
-
-    def __init__(self) -> None:
-        self.texts: dict[str, int] = {}
-        self._known: dict[str, int] = {}  # numbers of the words themselves
-
-    def number(self, column: pa.DictionaryArray, meaning: Callable[[str], str | None] = str) -> NDArray:
-        """The number of what each word means, int32 [N]; -1 where it means nothing, or is missing."""
-        words = column.dictionary.to_pylist()
-        for word in words:
-            if word not in self._known:
-                text = meaning(word)
-                self._known[word] = -1 if text is None else self.texts.setdefault(text, len(self.texts))
-        indices = column.indices if column.null_count == 0 else column.indices.fill_null(-1)
-        return np.array([*(self._known[word] for word in words), -1], np.int32).take(indices.to_numpy())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """A table while it is read.
-
-    `batches`, of at least one row each, hold columns by internal name: times as int64 (microseconds, `clean.NO_TIME`
-    where missing), numbers as float64 (NaN where missing), the columns of `WORD_KINDS` as int32 (-1 where missing, else
-    a number of `words`), other texts and lists as Arrow arrays. The publisher's duration is `told_s`; `blank`, bool,
-    may tell of rows of which every cell is missing.
-    """
-
-    name: str
-    layout: Layout
-    source: Mapping[str, Any]  # its look, see `rasterize.formats.source_format`
-    words: Mapping[str, Words]  # by kind; filled while the batches go by
-    batches: Iterator[Rows]
-    lines: int | None = None  # that should be rows; None: as many as there are rows
-    blank: int = 0  # other lines, by what is wrong with them
-    unreadable: int = 0
+from rasterize.ingest.clean import Histogram
+from rasterize.ingest.ends import End, fold_ends
+from rasterize.ingest.options import CleanOptions
+from rasterize.ingest.reading import Reading, Rows
+from rasterize.trip_table import _ALWAYS, COLUMN_TYPES, COORDINATES, FIELDS, OF_ENDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,62 +105,6 @@ def _write_batches(path: Path, reading: Reading, tally: "_Tally", options: Clean
         if writer is None:
             raise InputError(f"{reading.name}: a header but no rows; take the publisher's file again")
         writer.close()
-
-
-class End(NamedTuple):
-    """The starts, or the ends, of the rows of a batch: the different ones (E), and which one each row has.
-
-    Most rows start where others do, so that much needs to be found out once per station only. Some ends may be listed
-    more than once, or be no row's.
-    """
-
-    of_row: NDArray  # int64 [N]
-    station: NDArray  # int32 [E], the number of the station's id, -1 in the open
-    name: NDArray  # int32 [E], the number of its name, -1 for none
-    lat: NDArray  # float64 [E], NaN where missing
-    lng: NDArray
-
-    def spread(self, values: NDArray) -> NDArray:
-        """A value per end [E] → a value per row [N]."""
-        return values.take(self.of_row)
-
-    def count(self, rows: NDArray | slice) -> NDArray:
-        """How many of some rows, bool [N], have each end, int64 [E]."""
-        return np.bincount(self.of_row[rows], minlength=len(self.lat))
-
-    @classmethod
-    def fold(cls, station: NDArray, name: NDArray, lat: NDArray, lng: NDArray) -> Self:
-        """Find the different ones among N ends: those of a station share the first one's if all is equal."""
-        count = int(station.max(initial=-1)) + 1
-        of_row = np.where(station < 0, count, station).astype(np.int64)
-        first = np.zeros(count + 1, np.int64)  # row of each station, of none at last
-        first[of_row[::-1]] = np.arange(len(of_row) - 1, -1, -1)
-        equal = (name == name[first].take(of_row)) & (lat == lat[first].take(of_row))
-        other = np.flatnonzero(~(equal & (lng == lng[first].take(of_row))))
-        of_row[other] = np.arange(len(first), len(first) + len(other))
-        return cls(of_row, *(values[np.concatenate([first, other])] for values in (station, name, lat, lng)))
-
-    def to_arrow(self) -> pa.DictionaryArray:
-        """One column: which end each row has, and the ends as its dictionary."""
-        ends = pa.StructArray.from_arrays(self[1:], self._fields[1:])
-        return pa.DictionaryArray.from_arrays(self.of_row.astype(np.int32), ends)
-
-    @classmethod
-    def from_arrow(cls, column: pa.DictionaryArray) -> Self:
-        """The inverse of `to_arrow`."""
-        of_row = column.indices.to_numpy().astype(np.int64)
-        return cls(of_row, *(field.to_numpy() for field in column.dictionary.flatten()))
-
-
-def fold_ends(rows: Rows) -> tuple[End, End]:
-    """The starts and the ends of rows that are read."""
-    missing = {"station_id": np.int32(-1), "station_name": np.int32(-1), "lat": np.nan, "lng": np.nan}
-    count = len(rows["started_at"])
-    start, end = (
-        End.fold(*(rows.get(f"{end}_{what}", np.full(count, value)) for what, value in missing.items()))
-        for end in ("start", "end")
-    )
-    return start, end
 
 
 def judge_rows(rows: Rows, ends: Sequence[End], *, step_s: int, options: CleanOptions) -> Rows:

@@ -13,24 +13,18 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from rasterize.formats.column_rules import MadeUp
-from rasterize.formats.dialects import Column, Layout, recognise
+from rasterize.formats.csv_text import split_header
+from rasterize.formats.dialects import Column
+from rasterize.formats.recognise import Layout, recognise, sniff_column
 from rasterize.formats.source_format import NULLS, describe_csv, note_reading
-from rasterize.formats.times import TimeFormat, sniff_column
+from rasterize.formats.times import TimeFormat
 from rasterize.ingest.cabspotting import is_cab_header
-from rasterize.ingest.parts import SAMPLE_ROWS, TEXT, WORD_KINDS, WORDS, Reading, Rows, Words
-from rasterize.ingest.unpack import (
-    CHUNK_BYTES,
-    SAMPLE_BYTES,
-    SAMPLE_LINES,
-    Packed,
-    Unpacked,
-    cut_header,
-    open_text,
-    split_header,
-)
+from rasterize.ingest.reading import SAMPLE_ROWS, Reading, Rows, Words
+from rasterize.ingest.unpack import CHUNK_BYTES, SAMPLE_BYTES, SAMPLE_LINES, Packed, Unpacked, cut_header, open_text
+from rasterize.trip_table import TEXT, WORD_KINDS, WORDS
 
 if TYPE_CHECKING:
-    from rasterize.ingest.ingest import IngestOptions
+    from rasterize.ingest.options import IngestOptions
 
 BLOCK_BYTES = 1 << 20  # of text at a time: stays in the cache
 GROUP_BLOCKS = 8  # that become one batch: so many rows that Python's own time does not matter

@@ -1,6 +1,5 @@
 """Staging: a table of a user's file → a part with internal names and types; text that is not clean through DuckDB."""
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -15,19 +14,19 @@ from numpy.typing import NDArray
 
 from rasterize.errors import InputError
 from rasterize.formats.column_rules import FIX_STEP_S
-from rasterize.formats.dialects import FIELDS, Layout, recognise
+from rasterize.formats.csv_text import split_header
+from rasterize.formats.recognise import Layout, recognise, sniff_column
 from rasterize.formats.source_format import NULLS, describe_csv, describe_parquet, note_reading
-from rasterize.formats.times import TimeFormat, sniff_column
+from rasterize.formats.times import TimeFormat
 from rasterize.ingest import cabspotting
-from rasterize.ingest.parts import SAMPLE_ROWS, WORD_KINDS, Part, Reading, Rows, Words, find_part, write_part
-from rasterize.ingest.read_arrow import Unclean, read_quickly
-from rasterize.ingest.stations import load_station_file
-from rasterize.ingest.unpack import Packed, Table, split_header, unpack_table
+from rasterize.ingest.reading import SAMPLE_ROWS, Reading, Rows, Words
+from rasterize.ingest.station_file import load_station_file
+from rasterize.ingest.unpack import Packed, Table, unpack_table
+from rasterize.trip_table import FIELDS, WORD_KINDS
 
 if TYPE_CHECKING:
-    from rasterize.ingest.ingest import IngestOptions
+    from rasterize.ingest.options import IngestOptions
 
-VERSION = 1  # of parts; a part of another version is made again
 READING_MEMORY = "250MB"  # for DuckDB, of which it takes a part for each file it reads
 THREADS = 2  # of DuckDB: each needs memory of its own
 BATCH_ROWS = 65_536
@@ -51,35 +50,6 @@ class _Scan:
         if type_name in ("DOUBLE", "FLOAT") or type_name.startswith("DECIMAL"):
             return "float"
         return "integer" if type_name.endswith("INT") or type_name == "INTEGER" else "other"
-
-
-def stage_table(packed: Packed, folder: Path, options: "IngestOptions") -> Part:
-    """The part of a table in `folder`: as it was left there by an earlier try, else made now.
-
-    Raises
-    ------
-    InputError
-        No rows; no known dialect; times or coordinates that cannot be used; a damaged file.
-    """
-    path = folder / f"{_fingerprint(packed, options)}.arrows"
-    if part := find_part(path):
-        return part
-    try:
-        with read_quickly(packed, options) as reading:
-            return write_part(path, reading, options.clean)
-    except Unclean:
-        pass
-    with read_carefully(packed, options) as reading:
-        return write_part(path, reading, options.clean)
-
-
-def _fingerprint(packed: Packed, options: "IngestOptions") -> str:
-    """What a part depends on: the table, as its file was last changed, and how it is read."""
-    files = [path for path in (packed.file, options.stations) if path is not None]
-    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()]
-    reading = (dict(options.columns), options.dialect, options.time_zone, options.clean)
-    told = repr((VERSION, stats, packed.member, packed.name, reading))
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
 @contextmanager

@@ -1,12 +1,8 @@
 """Stations: where they are, which ends in the open belong to them, and the grid cells that stand for the others."""
 
-import csv
-import gzip
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import geopandas as gpd
@@ -16,37 +12,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from rasterize.distance import METRES_PER_DEGREE
 from rasterize.errors import InputError
 from rasterize.files import write_atomically
 from rasterize.formats.column_rules import CELL_PREFIX
-from rasterize.formats.dialects import normalise
 from rasterize.ingest.all_parts import Crowd
-from rasterize.ingest.parts import End
-from rasterize.strokes.frame import METRES_PER_DEGREE, Frame
-from rasterize.strokes.resolution import EXPECTED_ERROR_PX, choose_resolution
+from rasterize.ingest.ends import End
+from rasterize.ingest.options import PlaceOptions
+from rasterize.strokes.frame import Frame
+from rasterize.strokes.resolution import choose_resolution
 
 BATCH_ROWS = 65_536
 _CELL_ROW = 1 << 32  # a cell's row and column in one number
 _OPEN_ENDS = pa.schema([("lat", pa.float64()), ("lng", pa.float64()), ("n", pa.int64()), ("station", pa.int64())])
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlaceOptions:
-    """How ends of trips become stations or cells."""
-
-    height: int | None = 64  # of the frame, in pixels; None: chosen by the spacing of stations
-    width: int | None = 64
-    endpoint_error_px: float = EXPECTED_ERROR_PX  # standard deviation of ends a generator paints, to choose by
-    snap_m: float = 150.0  # an end without a station belongs to the nearest one this near …
-    cell_px: int = 2  # … else to a grid cell of this many pixels a side
-    min_uses: int = 2  # a station or cell with fewer starts and ends is a one-off
-
-    def __post_init__(self) -> None:
-        sides = [side for side in (self.height, self.width) if side is not None]
-        if self.snap_m < 0 or min([self.cell_px, *sides]) < 1:
-            raise InputError("snap_m must not be negative; cell_px, height and width must be at least 1")
-        if self.endpoint_error_px <= 0:
-            raise InputError(f"--endpoint-error {self.endpoint_error_px}: must be above 0 pixels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,79 +198,3 @@ def write_stations(path: Path, places: Places, starts: NDArray, ends: NDArray) -
 
 
 # ---- coordinates that live apart
-
-
-def load_station_file(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Make the table `station_file` (key, name, lat, lng) from GBFS station_information, GeoJSON or CSV.
-
-    A station is found by its id and by its short name, since trips may use either.
-
-    Raises
-    ------
-    InputError
-        No such file; not one of the three kinds; no ids or coordinates in it.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file of stations; give GBFS station_information, GeoJSON or CSV")
-    data = path.read_bytes()
-    try:
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-        stations = _stations_of_json(json.loads(text)) if text.lstrip()[:1] in ("{", "[") else _stations_of_csv(text)
-    except (ValueError, LookupError, TypeError, AttributeError, EOFError, OSError) as error:
-        raise InputError(f"{path}: {_STATION_HELP} ({error})") from None
-    rows = {}
-    for keys, name, lat, lng in stations:
-        for key in keys:
-            rows.setdefault(key, (key, name, lat, lng))
-    if not rows:
-        raise InputError(f"{path}: {_STATION_HELP}")
-    connection.execute("CREATE TABLE station_file (key VARCHAR, name VARCHAR, lat DOUBLE, lng DOUBLE)")
-    connection.executemany("INSERT INTO station_file VALUES (?, ?, ?, ?)", list(rows.values()))
-
-
-_Stations = list[tuple[list[str], str | None, float, float]]  # keys, name, lat, lng
-_STATION_HELP = (
-    "no stations with id and coordinates in it; give GBFS station_information, GeoJSON points with id and name, or a "
-    "CSV with station_id, name, lat, lng"
-)
-_HEADERS = {
-    "key": ("stationid", "id", "shortname", "terminal"),
-    "name": ("name", "stationname"),
-    "lat": ("lat", "latitude"),
-    "lng": ("lng", "lon", "long", "longitude"),
-}
-
-
-def _stations_of_json(value: Any) -> _Stations:
-    """Stations of GBFS (`data.stations`) or of GeoJSON points."""
-    if isinstance(value, dict) and "features" in value:
-        points = [feature for feature in value["features"] if (feature.get("geometry") or {}).get("type") == "Point"]
-        found = [
-            _station({"id": point.get("id"), **point["properties"]}, *point["geometry"]["coordinates"][1::-1])
-            for point in points
-        ]
-    else:
-        records = value["data"]["stations"] if isinstance(value, dict) else value
-        found = [_station(record, record.get("lat"), record.get("lon")) for record in records]
-    return [station for station in found if station]
-
-
-def _stations_of_csv(text: str) -> _Stations:
-    """Stations of a CSV whose header names id, name, lat and lng in one of the usual ways."""
-    stations = []
-    for record in csv.DictReader(text.splitlines()):
-        normal = {normalise(key): value for key, value in record.items() if key}
-        lat, lng = (next((normal[key] for key in _HEADERS[axis] if normal.get(key)), None) for axis in ("lat", "lng"))
-        if station := _station(normal, lat, lng):
-            stations.append(station)
-    return stations
-
-
-def _station(record: dict[str, Any], lat: Any, lng: Any) -> tuple[list[str], str | None, float, float] | None:
-    """One station with all ids it goes by; None without id or coordinates."""
-    normal = {normalise(key): value for key, value in record.items()}
-    keys = [str(normal[key]).strip() for key in _HEADERS["key"] if normal.get(key) not in (None, "")]
-    if not keys or lat is None or lng is None:
-        return None
-    name = next((normal[key] for key in _HEADERS["name"] if normal.get(key)), None)
-    return keys, name, float(lat), float(lng)

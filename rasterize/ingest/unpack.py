@@ -14,6 +14,7 @@ from typing import IO
 import numpy as np
 
 from rasterize.errors import InputError
+from rasterize.formats.csv_text import find_delimiter
 
 MAX_MEMBERS = 10_000  # of one zip
 MAX_BYTES = 20_000_000_000  # unpacked, of one file
@@ -288,29 +289,3 @@ def _is_utf8(data: bytes) -> bool:
 
 
 # ---- one line of CSV
-
-
-def split_line(line: str, delimiter: str) -> list[str]:
-    """The cells of one line with their quotes, so that it shows which were quoted."""
-    if '"' not in line:
-        return line.split(delimiter)
-    mark = re.escape(delimiter)
-    return re.findall(rf'("(?:[^"]|"")*"|[^{mark}]*){mark}', line + delimiter)
-
-
-def unquote(cell: str) -> str:
-    """A cell without its quotes."""
-    if len(cell) > 1 and cell[0] == cell[-1] == '"':
-        return cell[1:-1].replace('""', '"')
-    return cell
-
-
-def split_header(header: str) -> tuple[tuple[str, ...], str]:
-    """The names of the columns, and what separates them."""
-    delimiter = find_delimiter(header)
-    return tuple(unquote(cell.strip()).strip() for cell in split_line(header, delimiter)), delimiter
-
-
-def find_delimiter(header: str) -> str:
-    """What separates the columns: the most frequent of comma, semicolon and tab."""
-    return max(",;\t", key=header.count)

@@ -5,207 +5,22 @@ One rule for both ways: an `Atlas` is what pictures are drawn with and what the 
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from math import ceil, sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ive, ndtr
 
 from rasterize.jit import compiled
+from rasterize.strokes.atlas import make_atlas
+from rasterize.strokes.blur import blur, gaussian_taps
+from rasterize.strokes.trace import halve, trace, trace_path
 
 if TYPE_CHECKING:
-    from rasterize.imageset import Strokes
     from rasterize.strokes.spec import Spec
+    from rasterize.strokes.strokes import Strokes
 
-TABLE_BYTES = 32_000_000  # the strokes between all pairs of places are kept if they are no larger: the size of a cache
-PIECE_BYTES = 12
-VARIANCE_KEPT = 0.993  # of a blur: where its taps end
 CHUNK = 64  # images a thread draws at a time
 ONE = np.float32(1)
-
-
-@compiled()
-def trace(x0, y0, x1, y1, height, width, pixels, lengths, middles):
-    """Walk a segment over the pixel borders it crosses (Amanatides & Woo 1987).
-
-    Writes, for each pixel met, its flat index, the exact length of the segment inside it (in pixels) and the
-    middle of that piece as a share of the segment (0 at the start, 1 at the end). Pieces outside the frame are
-    left out. Returns how many were written; the buffers need height + width + 4 places.
-    """
-    dx, dy = x1 - x0, y1 - y0
-    total = sqrt(dx * dx + dy * dy)
-    if total == 0.0:
-        return 0
-    column, row = int(np.floor(x0)), int(np.floor(y0))
-    step_x, step_y = (1 if dx > 0 else -1), (1 if dy > 0 else -1)
-    across_x = abs(1.0 / dx) if dx != 0 else np.inf  # share of the segment between two vertical borders
-    across_y = abs(1.0 / dy) if dy != 0 else np.inf
-    next_x = ((column + 1 - x0) if dx > 0 else (x0 - column)) * across_x if dx != 0 else np.inf
-    next_y = ((row + 1 - y0) if dy > 0 else (y0 - row)) * across_y if dy != 0 else np.inf
-    count, here = 0, 0.0
-    while here < 1.0:
-        there = min(next_x, next_y, 1.0)
-        if there > here and 0 <= column < width and 0 <= row < height:
-            pixels[count] = row * width + column
-            lengths[count] = (there - here) * total
-            middles[count] = (there + here) / 2
-            count += 1
-        here = max(here, there)
-        if next_x <= next_y:
-            next_x += across_x
-            column += step_x
-        else:
-            next_y += across_y
-            row += step_y
-    return count
-
-
-def blob_radius(sigma_px: float) -> int:
-    """How many pixels a blob reaches from its own: three standard deviations."""
-    return max(1, ceil(3 * sigma_px - 0.5))
-
-
-def blob_table(x: NDArray, y: NDArray, *, sigma_px: float, height: int, width: int) -> tuple[NDArray, NDArray]:
-    """The Gaussian blob around each point, integrated over pixels: flat indices and weights, [N, (2r + 1)²].
-
-    Weights of a blob inside the frame sum to one but for its tails; parts outside have index 0 and weight 0.
-    """
-    radius = blob_radius(sigma_px)
-    reach = np.arange(-radius, radius + 1)
-
-    def cumulative(edge: NDArray) -> NDArray:
-        return ndtr(edge / sigma_px)
-
-    def along(centre: NDArray) -> tuple[NDArray, NDArray]:
-        cells = np.floor(centre)[:, None] + reach
-        return cells, cumulative(cells + 1 - centre[:, None]) - cumulative(cells - centre[:, None])
-
-    columns, weights_x = along(np.atleast_1d(np.asarray(x, float)))
-    rows, weights_y = along(np.atleast_1d(np.asarray(y, float)))
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
-    index = np.where(inside, rows[:, :, None] * width + columns[:, None, :], 0)
-    weight = np.where(inside, weights_y[:, :, None] * weights_x[:, None, :], 0.0)
-    shape = len(index), len(reach) ** 2
-    return index.reshape(shape).astype(np.int32), weight.reshape(shape).astype(np.float32)
-
-
-@compiled()
-def trace_path(xs, ys, height, width, pixels, lengths, middles):
-    """`trace` over a polyline: `middles` run from 0 to 1 over its whole length. Returns how many were written."""
-    total = 0.0
-    for k in range(len(xs) - 1):
-        total += sqrt((xs[k + 1] - xs[k]) ** 2 + (ys[k + 1] - ys[k]) ** 2)
-    count, gone = 0, 0.0
-    for k in range(len(xs) - 1):
-        piece = sqrt((xs[k + 1] - xs[k]) ** 2 + (ys[k + 1] - ys[k]) ** 2)
-        if piece == 0.0:
-            continue
-        added = trace(
-            xs[k], ys[k], xs[k + 1], ys[k + 1], height, width, pixels[count:], lengths[count:], middles[count:]
-        )
-        for i in range(count, count + added):
-            middles[i] = (gone + middles[i] * piece) / total
-        count += added
-        gone += piece
-    return count
-
-
-class Atlas(NamedTuple):
-    """The places of a frame as pictures show them, for compiled code: their blobs and the strokes between them.
-
-    place_xy : float64 [P, 2], places in pixels. blobs_at, blobs : int32, float32 [P, taps], see `blob_table`; a blob
-    holds the mass it is drawn with. starts : int64 [P² + 1], where few places make all strokes fit into a cache, else
-    [1]. pixels, halves : int32 [n], float32 [n, 2]; the stroke from o to d has the pieces starts[o·P + d] …
-    starts[o·P + d + 1], each with its flat pixel and its weights in A and B (their sum is its length times `unit`).
-    height, width : of the frame, in pixels.
-    """
-
-    place_xy: NDArray
-    blobs_at: NDArray
-    blobs: NDArray
-    starts: NDArray
-    pixels: NDArray
-    halves: NDArray
-    height: int
-    width: int
-    unit: np.float32
-
-
-def make_atlas(xy: NDArray, *, height: int, width: int, sigma_px: float, mass: float, unit: float = 1.0) -> Atlas:
-    """The atlas of places at `xy` [P, 2] in pixels; blobs have a standard deviation and a mass in pixels of stroke."""
-    xy = np.ascontiguousarray(xy, np.float64)
-    at, blobs = blob_table(xy[:, 0], xy[:, 1], sigma_px=sigma_px, height=height, width=width)
-    starts, pixels, halves = np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros((0, 2), np.float32)
-    if len(xy) ** 2 * (height + width) / 3 * PIECE_BYTES <= TABLE_BYTES:  # strokes between random points cross so many
-        starts, pixels, halves = _all_strokes(xy, height, width, np.float32(unit))
-    blobs = blobs * np.float32(mass * unit)
-    return Atlas(xy, at, blobs, starts, pixels, halves, height, width, np.float32(unit))
-
-
-@compiled()
-def _all_strokes(xy, height, width, unit):
-    """The strokes from every place to every place: starts [P² + 1], pixels, halves."""
-    places, size = len(xy), height + width + 4
-    lengths, middles = np.empty(size), np.empty(size)
-    starts = np.zeros(places * places + 1, np.int64)
-    pixels, halves = np.empty(size, np.int32), np.empty((size, 2), np.float32)
-    for pair in range(places * places):
-        first = starts[pair]
-        if first + size > len(pixels):
-            pixels = np.concatenate((pixels, np.empty_like(pixels)))
-            halves = np.concatenate((halves, np.empty_like(halves)))
-        (x0, y0), (x1, y1) = xy[pair // places], xy[pair % places]
-        count = trace(x0, y0, x1, y1, height, width, pixels[first:], lengths, middles)
-        halve(count, lengths, middles, unit, halves[first:])
-        starts[pair + 1] = first + count
-    return starts, pixels[: starts[-1]].copy(), halves[: starts[-1]].copy()
-
-
-@compiled()
-def halve(count, lengths, middles, unit, halves):
-    """Lengths and positions along the trip, from `trace` → weights in A and B."""
-    for i in range(count):
-        halves[i, 0] = unit * lengths[i] * (1 - middles[i])
-        halves[i, 1] = unit * lengths[i] * middles[i]
-
-
-def gaussian_taps(sigma_px: float) -> NDArray:
-    """The discrete Gaussian e^(−t) I_n(t), t = σ², as float32 [2r + 1]: its variance is σ² exactly.
-
-    Two in a row are one of the summed variance (Lindeberg 1990), which sampled Gaussians are not below a pixel.
-    """
-    if sigma_px < 0.05:
-        return np.ones(1, np.float32)
-    half = ive(np.arange(ceil(5 * sigma_px) + 3), sigma_px**2)
-    variance = 2 * np.cumsum(half * np.arange(len(half)) ** 2) / sigma_px**2
-    half = half[: int(np.searchsorted(variance, VARIANCE_KEPT)) + 1]
-    taps = np.concatenate([half[:0:-1], half])
-    return (taps / taps.sum()).astype(np.float32)
-
-
-@compiled()
-def blur(plane, taps, height, width, out, scratch):
-    """Convolve a flat plane with taps in both directions, nothing beyond the frame; `out` may be `plane`."""
-    reach = len(taps) // 2
-    scratch[:] = 0
-    for k in range(-reach, reach + 1):
-        tap, across = taps[k + reach], width - abs(k)
-        for row in range(height):
-            there, here = row * width + max(0, -k), row * width + max(0, k)
-            _add_scaled(scratch[there : there + across], tap, plane[here : here + across])
-    out[:] = 0
-    for row in range(height):
-        for k in range(max(-reach, -row), min(reach + 1, height - row)):
-            here = (row + k) * width
-            _add_scaled(out[row * width : (row + 1) * width], taps[k + reach], scratch[here : here + width])
-
-
-@compiled()
-def _add_scaled(total, factor, array):
-    """total += factor · array, in a loop that compiles to vector instructions."""
-    for i in range(len(total)):
-        total[i] += factor * array[i]
 
 
 @compiled()
@@ -334,3 +149,10 @@ class Pen:
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 list(pool.map(draw, parts))
         return images
+
+
+def draw_images(spec: "Spec", strokes: "Strokes", which: ArrayLike | None = None) -> NDArray:
+    """Draw the images `which` (all of them by default): levels, float32 [B, C, H, W]; for many batches keep a `Pen`."""
+    from rasterize.strokes.pen import Pen  # numba is slow to import
+
+    return Pen(spec).draw(strokes, which)

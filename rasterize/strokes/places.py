@@ -1,6 +1,8 @@
 """Stations ↔ places: stations closer than a pixel are one place in the picture, and are drawn apart again by share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -9,7 +11,31 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from rasterize.strokes.frame import Frame
-from rasterize.strokes.spec import Place, Station
+
+
+@dataclass(frozen=True, kw_only=True)
+class Station:
+    """A station of a place: identity, true position in degrees, and how many trips started and ended there."""
+
+    id: str
+    name: str
+    lat: float
+    lng: float
+    starts: int
+    ends: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What the picture can tell apart: one station, or several closer than a pixel.
+
+    `loops` counts the trips inside the place by (start, end) station index; only a merged place needs it.
+    """
+
+    lat: float
+    lng: float
+    stations: tuple[Station, ...]
+    loops: tuple[tuple[int, int, int], ...] = ()
 
 
 def merge_stations(stations: gpd.GeoDataFrame, frame: Frame, *, merge_px: float = 1.0) -> NDArray:
@@ -102,3 +128,12 @@ def draw_apart(ends: NDArray, places: Sequence[Place], rng: np.random.Generator)
 def all_stations(places: Sequence[Place]) -> tuple[Station, ...]:
     """The stations of all places, place by place: what `draw_apart` points into."""
     return tuple(station for place in places for station in place.stations)
+
+
+def _place_from_json(value: Mapping[str, Any]) -> Place:
+    return Place(
+        lat=value["lat"],
+        lng=value["lng"],
+        stations=tuple(Station(**station) for station in value["stations"]),
+        loops=tuple((start, end, count) for start, end, count in value["loops"]),
+    )

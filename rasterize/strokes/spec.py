@@ -9,39 +9,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rasterize.distance import trip_metres
 from rasterize.errors import InputError
-from rasterize.strokes.channels import Channel, Factor, channel_from_json, channel_to_json
-from rasterize.strokes.frame import Frame, trip_metres
+from rasterize.spec import Factor
+from rasterize.strokes.channels import Channel, channel_from_json, channel_to_json
+from rasterize.strokes.frame import Frame
 from rasterize.strokes.lattice import lattice_xy
+from rasterize.strokes.places import Place, _place_from_json
 
 SPEC_VERSION = 3
 MODES = ("abod", "grey")
 LAYOUTS = ("map", "lattice")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Station:
-    """A station of a place: identity, true position in degrees, and how many trips started and ended there."""
-
-    id: str
-    name: str
-    lat: float
-    lng: float
-    starts: int
-    ends: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """What the picture can tell apart: one station, or several closer than a pixel.
-
-    `loops` counts the trips inside the place by (start, end) station index; only a merged place needs it.
-    """
-
-    lat: float
-    lng: float
-    stations: tuple[Station, ...]
-    loops: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,12 +166,3 @@ class Spec:
             raise InputError(
                 f"{where}: damaged spec ({type(error).__name__}: {error}); make it again with `make raster`"
             ) from error
-
-
-def _place_from_json(value: Mapping[str, Any]) -> Place:
-    return Place(
-        lat=value["lat"],
-        lng=value["lng"],
-        stations=tuple(Station(**station) for station in value["stations"]),
-        loops=tuple((start, end, count) for start, end, count in value["loops"]),
-    )

@@ -1,0 +1,65 @@
+"""The result of a run: all that sampling needs, in one file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pgan.networks.generator import Generator
+from pgan.networks.shape import NetworkShape
+from pgan.tensor_files import FOREIGN, first_line, read_sealed, seal, write_sealed
+from rasterize.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """All that sampling needs.
+
+    scales : float32 [levels, C], see `estimate_scales`. spec : the image set's spec, JSON text. label_rows : int64
+    [U, F], the distinct labels of the training images; label_counts : int64 [U], how many images had each.
+    """
+
+    generator: Generator
+    scales: Tensor
+    spec: str
+    label_rows: Tensor
+    label_counts: Tensor
+
+
+def save_snapshot(model: Path, snapshot: Snapshot) -> None:
+    """Write snapshot.pt; its presence says that training is finished."""
+    data, sha256 = seal(
+        {
+            "network": snapshot.generator.shape.to_json(),
+            "generator": snapshot.generator.state_dict(),
+            **{name: getattr(snapshot, name) for name in ("scales", "spec", "label_rows", "label_counts")},
+        }
+    )
+    write_sealed(model / "snapshot.pt", data, sha256=sha256)
+
+
+def load_snapshot(model: Path) -> Snapshot:
+    """Read snapshot.pt, on the CPU; raises `InputError` if it is absent, damaged or foreign."""
+    path = model / "snapshot.pt"
+    if not path.exists():
+        raise InputError(f"{path}: is not there: training has not finished; run `python -m pgan train` first")
+    try:
+        saved = read_sealed(path, device=torch.device("cpu"))
+        generator = Generator(NetworkShape.from_json(saved["network"]))
+        generator.load_state_dict(saved["generator"])
+        parts = {name: saved[name] for name in ("scales", "spec", "label_rows", "label_counts")}
+    except InputError as refusal:
+        raise InputError(f"{refusal}; `python -m pgan train` makes it again from the last checkpoint") from refusal
+    except FOREIGN as error:
+        raise InputError(f"{path}: not a snapshot ({first_line(error)}); remove it and train again") from error
+    return Snapshot(generator=generator.requires_grad_(False), **parts)
+
+
+def count_labels(labels: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Distinct rows of labels [N, F] and how often each occurs: (int64 [U, F], int64 [U])."""
+    rows = torch.as_tensor(labels).long()
+    if rows.shape[1] == 0:  # no factors: one label for all
+        return rows[:1], torch.tensor([len(rows)])
+    return torch.unique(rows, dim=0, return_counts=True)

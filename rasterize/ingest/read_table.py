@@ -1,0 +1,45 @@
+"""One table of a user's file to a part: the fast reader first, else the careful one."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rasterize.ingest.parts import Part, find_part, write_part
+from rasterize.ingest.read_arrow import Unclean, read_quickly
+from rasterize.ingest.read_duckdb import read_carefully
+from rasterize.ingest.unpack import Packed
+
+if TYPE_CHECKING:
+    from rasterize.ingest.options import IngestOptions
+
+
+VERSION = 1  # of parts; a part of another version is made again
+
+
+def stage_table(packed: Packed, folder: Path, options: "IngestOptions") -> Part:
+    """The part of a table in `folder`: as it was left there by an earlier try, else made now.
+
+    Raises
+    ------
+    InputError
+        No rows; no known dialect; times or coordinates that cannot be used; a damaged file.
+    """
+    path = folder / f"{_fingerprint(packed, options)}.arrows"
+    if part := find_part(path):
+        return part
+    try:
+        with read_quickly(packed, options) as reading:
+            return write_part(path, reading, options.clean)
+    except Unclean:
+        pass
+    with read_carefully(packed, options) as reading:
+        return write_part(path, reading, options.clean)
+
+
+def _fingerprint(packed: Packed, options: "IngestOptions") -> str:
+    """What a part depends on: the table, as its file was last changed, and how it is read."""
+    files = [path for path in (packed.file, options.stations) if path is not None]
+    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()]
+    reading = (dict(options.columns), options.dialect, options.time_zone, options.clean)
+    told = repr((VERSION, stats, packed.member, packed.name, reading))
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
