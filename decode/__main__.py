@@ -35,7 +35,7 @@ def main(
         typer.Option(
             help="How calibrated.csv puts painted durations and birth years right: drawn as in training trips alike, "
             "the generator has no say in them; spread as there, in the order painted; painted: no such file.",
-            rich_help_panel="Calibration",
+            rich_help_panel="ConfidenceCurve",
         ),
     ] = "drawn",
     workers: Annotated[
@@ -83,9 +83,9 @@ def choose_command(
     Those that a D takes for real, if it has judged them (python -m pgan judge),
     come first. Writes chosen.csv and chosen.parquet.
     """
-    from decode.selection import choose_run
+    from decode.selection import select_run
 
-    typer.echo(choose_run(run, rows=rows, dialect=dialect, seed=seed))
+    typer.echo(select_run(run, rows=rows, dialect=dialect, seed=seed))
 
 
 @app.command("compare")
@@ -100,7 +100,7 @@ def compare_command(
     ],
     train: Annotated[Path | None, typer.Option(help="Real trips that trained.", rich_help_panel="Three files")] = None,
     holdout: Annotated[
-        Path | None, typer.Option(help="Real trips held out, that judge.", rich_help_panel="Three files")
+        Path | None, typer.Option(help="Real trips held out, that measure_tables.", rich_help_panel="Three files")
     ] = None,
     fresh: Annotated[
         Path | None, typer.Option(help="More real trips, that show the ceiling.", rich_help_panel="Three files")
@@ -123,7 +123,7 @@ def compare_command(
     seed: Seed = 0,
 ) -> None:
     """Judge synthetic trips against real ones: metrics.json and one self-contained HTML report."""
-    from decode.evaluate.judge import FEWEST_ROWS, judge
+    from decode.evaluate.measure import FEWEST_ROWS, measure_tables
     from decode.evaluate.run import compare
     from rasterize.files import write_json
     from rasterize.ingest.ingest import read_trips
@@ -137,7 +137,7 @@ def compare_command(
     others = {name: read_trips([path]) for name, path in more.items()}
     options = {"others": others, "seed": seed, "rows_cap": rows}
     if json:
-        figures = judge(real, synthetic, **options).figures
+        figures = measure_tables(real, synthetic, **options).figures
         write_json(json, figures)
     else:
         out = out or (run / "report" if run else Path("report"))

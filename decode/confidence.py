@@ -15,7 +15,7 @@ from decode.solver.degradation import Degradation, draw_degraded
 from decode.solver.routes import Routes
 from decode.solver.solution import Solution
 from rasterize.strokes.channels import LOWEST_LEVEL
-from rasterize.strokes.spec import Spec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 CONFIDENT = 0.9  # trips above are the ones to trust
@@ -26,7 +26,7 @@ LEAST = 1e-4  # of margin and of what is unexplained
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
+class ConfidenceCurve:
     """From evidence to the chance that a trip is right: a logistic curve over the logarithms of two of its columns.
 
     intercept, margin, unexplained : its coefficients; a margin never speaks against a trip, a picture left unexplained
@@ -55,16 +55,16 @@ class Calibration:
         return cls(**{**value, "reliability": tuple(tuple(row) for row in value["reliability"])})
 
 
-def calibrate(
-    spec: Spec, degradation: Degradation, ends: NDArray, *, routes: Routes | None = None, seed: int = 0
-) -> Calibration:
+def fit_confidence(
+    spec: StrokeSpec, degradation: Degradation, ends: NDArray, *, routes: Routes | None = None, seed: int = 0
+) -> ConfidenceCurve:
     """Paint trips like `ends` [S, 2] as the generator does, decode them, and see which came back.
 
     No real trip is needed: where trips go is taken from the decoded ones, how they are painted from the estimate.
     """
     rng = np.random.default_rng(seed)
     if not len(ends):
-        return Calibration(intercept=0.0)
+        return ConfidenceCurve(intercept=0.0)
     per_image = spec.trips_per_image
     images = max(2, TRIPS // per_image)
     drawn = ends[rng.integers(0, len(ends), images * per_image)]
@@ -79,7 +79,9 @@ def calibrate(
     right = is_right(strokes, found, ordered=spec.drawing.mode != "grey")
     fitted = found.image < images // 2
     curve = _fit(found.evidence[fitted], right[fitted])
-    return Calibration(**curve, reliability=_reliability(Calibration(**curve), found.evidence[~fitted], right[~fitted]))
+    return ConfidenceCurve(
+        **curve, reliability=_reliability(ConfidenceCurve(**curve), found.evidence[~fitted], right[~fitted])
+    )
 
 
 def is_right(strokes: Strokes, found: Solution, *, ordered: bool = True) -> NDArray:
@@ -123,8 +125,8 @@ def _fit(evidence: NDArray, right: NDArray) -> dict[str, float]:
     return {"intercept": float(intercept), "margin": float(margin), "unexplained": float(unexplained)}
 
 
-def _reliability(curve: Calibration, evidence: NDArray, right: NDArray) -> tuple[tuple, ...]:
-    """Rows of `Calibration.reliability`; empty bins are left out."""
+def _reliability(curve: ConfidenceCurve, evidence: NDArray, right: NDArray) -> tuple[tuple, ...]:
+    """Rows of `ConfidenceCurve.reliability`; empty bins are left out."""
     confidence = curve.confidence(evidence)
     rows = []
     for low, high in zip(BINS, BINS[1:], strict=False):

@@ -10,12 +10,12 @@ from scipy.special import ndtr, ndtri
 from decode.solver.candidates import BLOB_SUSPECTED, BLOB_THRESHOLD, blob_amplitudes
 from decode.solver.decoder import Decoder
 from decode.solver.degradation import Degradation
-from decode.solver.forward_model import Scene, make_scene
+from decode.solver.forward_model import ForwardModel, make_forward_model
 from decode.solver.routes import Routes
 from decode.solver.solution import Solution
 from rasterize.strokes.blur import gaussian_taps
 from rasterize.strokes.pen import Pen
-from rasterize.strokes.spec import Spec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 TRIPS = 3000  # looked at
@@ -32,7 +32,7 @@ EMPTY_PIXELS = 1000  # that tell of a background
 ZEROS = 0.02, 0.98  # share of empty pixels at exactly zero between which levels below were cut off, not just empty
 
 
-def estimate_degradation(images: NDArray, spec: Spec, *, routes: Routes | None = None) -> Degradation:
+def estimate_degradation(images: NDArray, spec: StrokeSpec, *, routes: Routes | None = None) -> Degradation:
     """Blur, ends that are off, gains, noise, lost blobs and backgrounds of the generator of `images` [N, C, H, W].
 
     The images are decoded with a first guess; what was found is drawn cleanly, and the drawings are compared with the
@@ -63,7 +63,7 @@ def choose_sample(count: int, trips_per_image: int) -> NDArray:
     return np.unique(np.linspace(0, max(count - 1, 0), wanted).astype(np.int64)) if count else np.zeros(0, np.int64)
 
 
-def _first_guess(levels: NDArray, spec: Spec) -> Degradation:
+def _first_guess(levels: NDArray, spec: StrokeSpec) -> Degradation:
     """Backgrounds, noise, blur and gains as if at most half of each plane were painted, blobs anywhere."""
     if not len(levels):
         return Degradation()
@@ -94,7 +94,7 @@ def _first_guess(levels: NDArray, spec: Spec) -> Degradation:
     return replace(guess, gains=_gains(levels, np.ones(len(spec.drawing.planes)), spec, guess))
 
 
-def _gains(levels: NDArray, factors: NDArray, spec: Spec, guess: Degradation) -> tuple[float, ...]:
+def _gains(levels: NDArray, factors: NDArray, spec: StrokeSpec, guess: Degradation) -> tuple[float, ...]:
     """Gain of each plane of strokes: that of the blobs is how strong those of one trip are, others follow by `factors`.
 
     factors [planes] say how strongly each plane shows the trips found; only their ratios count, since too many or too
@@ -109,14 +109,14 @@ def _gains(levels: NDArray, factors: NDArray, spec: Spec, guess: Degradation) ->
     return (float(others[0]), float(others[1]), *single)
 
 
-def _single_strength(levels: NDArray, plane: int, spec: Spec, guess: Degradation) -> tuple[float, float]:
+def _single_strength(levels: NDArray, plane: int, spec: StrokeSpec, guess: Degradation) -> tuple[float, float]:
     """How strong a plane's blobs of one trip are, and the spread of that as a share.
 
     They are the lowest and fullest cluster of strengths above the noise, which is told by the negative ones.
     """
-    scene = make_scene(spec, blur_px=guess.total_blur_px)
-    flat = _padded(_without_background(levels, guess)[:, plane], scene)
-    at, blobs = scene.atlas.blobs_at, scene.atlas.blobs
+    model = make_forward_model(spec, blur_px=guess.total_blur_px)
+    flat = _padded(_without_background(levels, guess)[:, plane], model)
+    at, blobs = model.atlas.blobs_at, model.atlas.blobs
     matched = sum(flat[:, at[:, tap]] * blobs[:, tap] for tap in range(blobs.shape[1])) / (blobs**2).sum(axis=1)
     negative = matched[matched < 0]
     noise = float(np.sqrt(np.mean(negative**2))) if len(negative) else 0.0
@@ -125,7 +125,7 @@ def _single_strength(levels: NDArray, plane: int, spec: Spec, guess: Degradation
     if not len(strong):
         return 0.0, 0.0
     top = float(np.quantile(strong, 0.9))
-    strengths = top * np.stack([_loads(one / np.float32(top), scene) for one in flat])
+    strengths = top * np.stack([_loads(one / np.float32(top), model) for one in flat])
     if spec.trips_per_image == 1:  # beside the one there are only its faint doubles
         strengths = strengths.max(axis=1)
     strong = strengths[strengths > max(floor, 0.25 * top)]
@@ -142,18 +142,18 @@ def _single_strength(levels: NDArray, plane: int, spec: Spec, guess: Degradation
     return middle, float(np.sqrt(max(single.var() - noise**2, 0)) / middle)
 
 
-def _loads(plane: NDArray, scene: Scene) -> NDArray:
+def _loads(plane: NDArray, model: ForwardModel) -> NDArray:
     """Trips per place that the blobs of a plane tell, float32 [P]."""
-    return blob_amplitudes(plane, scene.atlas, np.float32(BLOB_SUSPECTED))
+    return blob_amplitudes(plane, model.atlas, np.float32(BLOB_SUSPECTED))
 
 
-def _padded(planes: NDArray, scene: Scene) -> NDArray:
+def _padded(planes: NDArray, model: ForwardModel) -> NDArray:
     """Planes [N, H, W] in the frame of a scene, float32 [N, area]."""
-    sides = (scene.pad, scene.pad)
+    sides = (model.pad, model.pad)
     return np.pad(planes, ((0, 0), sides, sides)).astype(np.float32).reshape(len(planes), -1)
 
 
-def _draw(found: Solution, spec: Spec, count: int, routes: Routes | None) -> NDArray:
+def _draw(found: Solution, spec: StrokeSpec, count: int, routes: Routes | None) -> NDArray:
     """Clean drawings of what was found, [N, planes of strokes, H, W], in units of a stroke."""
     plain = replace(spec, channels=(), drawing=replace(spec.drawing, level_scale=1.0))
     offsets = np.searchsorted(found.image, np.arange(count + 1))
@@ -163,7 +163,9 @@ def _draw(found: Solution, spec: Spec, count: int, routes: Routes | None) -> NDA
     return Pen(plain).draw(strokes)
 
 
-def _compare(levels: NDArray, drawn: NDArray, spec: Spec, guess: Degradation, *, straight: bool = False) -> Degradation:
+def _compare(
+    levels: NDArray, drawn: NDArray, spec: StrokeSpec, guess: Degradation, *, straight: bool = False
+) -> Degradation:
     """Blur and gains that carry the drawings over to the images; then backgrounds and noise where nothing is drawn.
 
     `straight` says that strokes are drawn so for want of routes, while those of the images bend: only blobs tell.
@@ -240,7 +242,7 @@ def _background_and_noise(levels: NDArray, empty: NDArray, guess: Degradation) -
 
 
 def _tell_jitter_from_blur(
-    levels: NDArray, drawn: NDArray, found: Solution, spec: Spec, guess: Degradation
+    levels: NDArray, drawn: NDArray, found: Solution, spec: StrokeSpec, guess: Degradation
 ) -> Degradation:
     """Split the blur of the average in that of each blob and that of ends that are off; and the spread of strength.
 
@@ -264,7 +266,7 @@ def _tell_jitter_from_blur(
     )
 
 
-def _fit_blob_blur(power: NDArray, spec: Spec, *, most_px: float, least_frequency: float) -> float:
+def _fit_blob_blur(power: NDArray, spec: StrokeSpec, *, most_px: float, least_frequency: float) -> float:
     """The blur, in pixels, at which the power spectrum of single blobs, and white noise, explain `power` best."""
     rows, columns = np.fft.fftfreq(spec.frame.height)[:, None], np.fft.rfftfreq(spec.frame.width)[None, :]
     used = np.hypot(rows, columns) > least_frequency
@@ -277,7 +279,7 @@ def _fit_blob_blur(power: NDArray, spec: Spec, *, most_px: float, least_frequenc
     return best[1]
 
 
-def _blob_power(spec: Spec) -> NDArray:
+def _blob_power(spec: StrokeSpec) -> NDArray:
     """Mean power spectrum of one blob, [H, W / 2 + 1]."""
     places = np.unique(np.linspace(0, len(spec.places) - 1, 64).astype(int))
     plain = replace(spec, channels=(), drawing=replace(spec.drawing, level_scale=1.0))
@@ -285,12 +287,12 @@ def _blob_power(spec: Spec) -> NDArray:
     return (np.abs(np.fft.rfft2(blobs)) ** 2).mean(axis=0)
 
 
-def _lost_share(levels: NDArray, found: Solution, spec: Spec, guess: Degradation) -> float:
+def _lost_share(levels: NDArray, found: Solution, spec: StrokeSpec, guess: Degradation) -> float:
     """Share of the ends of found trips at which there is no blob."""
-    scene = make_scene(spec, blur_px=guess.total_blur_px)
+    model = make_forward_model(spec, blur_px=guess.total_blur_px)
     missing, clean = [], _without_background(levels, guess)
     for side in (0, 1):
         plane = clean[:, 2 + side] / guess.gains[2 + side]
-        load = np.stack([_loads(one, scene) for one in _padded(plane, scene)])
+        load = np.stack([_loads(one, model) for one in _padded(plane, model)])
         missing.append(load[found.image, found.ends[:, side]] < BLOB_THRESHOLD)
     return float(np.mean(missing))

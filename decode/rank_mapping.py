@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from decode.solver.solution import Solution
 from rasterize.strokes.channels import MISSING_LEVEL, ConditionalChannel, QuantileChannel, level_of
-from rasterize.strokes.spec import Spec
+from rasterize.strokes.spec import StrokeSpec
 
 RANKED = QuantileChannel | ConditionalChannel
 RANKS = ("painted", "spread", "drawn")  # as they are; even, in the order painted; even, in any order
@@ -18,21 +18,23 @@ USUAL_RANKS = "drawn"  # nearest to the real trips (docs/fidelity.md)
 FEWEST = 20  # trips of a group whose ranks are spread by themselves; smaller ones share those of all
 
 
-def has_ranks(spec: Spec) -> bool:
+def has_ranks(spec: StrokeSpec) -> bool:
     """Whether anything is painted as a rank."""
     return any(isinstance(channel, RANKED) for channel in spec.channels)
 
 
-def spread_ranks(strokes: Solution, labels: NDArray, spec: Spec, *, drawn: bool = False, seed: int = 0) -> Solution:
+def spread_ranks(
+    strokes: Solution, labels: NDArray, spec: StrokeSpec, *, drawn: bool = False, seed: int = 0
+) -> Solution:
     """Painted ranks made even among trips alike, which is quantile mapping to the distribution of the training trips.
 
     The order of trips stays, unless ranks are `drawn`; so does what is missing. labels : [N, F], of the images.
     """
     rng, values = np.random.default_rng(seed), strokes.values.copy()
-    known, plane = spec.known_of(strokes.ends, labels[strokes.image]), 0
+    features, plane = spec.trip_features(strokes.ends, labels[strokes.image]), 0
     for channel in spec.channels:
         if isinstance(channel, RANKED):
-            group = channel.find_groups(known, len(values))
+            group = channel.find_groups(features, len(values))
             levels, missing = values[:, plane], channel.missing & (values[:, plane] < MISSING_LEVEL)
             order = rng.random(len(levels)) if drawn else levels
             values[:, plane] = np.where(missing, levels, _even(order, group, ~missing, rng))

@@ -12,17 +12,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from decode.confidence import CONFIDENT, calibrate, is_right
+from decode.confidence import CONFIDENT, fit_confidence, is_right
 from decode.estimate import choose_sample, estimate_degradation
 from decode.solver.decoder import Decoder
 from decode.solver.degradation import CLEAN, Degradation, draw_degraded
 from decode.solver.routes import Routes, read_routes
 from decode.solver.solution import Solution, join_solutions
 from rasterize.ingest.ingest import Ingested, ingest
-from rasterize.ingest.options import IngestOptions, PlaceOptions
+from rasterize.ingest.options import IngestOptions, StopOptions
 from rasterize.strokes.channels import DEFAULT_ATTRIBUTES
 from rasterize.strokes.options import RasterOptions
-from rasterize.strokes.spec import Spec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 from rasterize.strokes.table import encode_trips
 
@@ -47,7 +47,7 @@ def roundtrip_files(
     """
     labels_off = dict.fromkeys((name for name, kind in DEFAULT_ATTRIBUTES.items() if kind == "factor"), "off")
     with TemporaryDirectory() as folder:
-        options = IngestOptions(places=PlaceOptions(height=shape[0], width=shape[1]), seed=seed)
+        options = IngestOptions(stops=StopOptions(height=shape[0], width=shape[1]), seed=seed)
         ingested = ingest(paths, Path(folder), options=options)
         options = RasterOptions(
             trips_per_image=trips_per_image, mode=mode, layout=layout, attributes=labels_off, seed=seed
@@ -108,7 +108,7 @@ class _Rows(NamedTuple):
 
 
 def _draw_and_decode(
-    spec: Spec, strokes: Strokes, degradation: Degradation, routes: Routes | None, seed: int
+    spec: StrokeSpec, strokes: Strokes, degradation: Degradation, routes: Routes | None, seed: int
 ) -> tuple[_Rows, Solution, NDArray]:
     """The drawn trips, the found ones, and the confidence of these."""
     count = len(strokes.offsets) - 1
@@ -124,7 +124,7 @@ def _draw_and_decode(
     found = join_solutions(
         [replace(one, image=one.image + which[0]) for one, which in zip(solutions, parts, strict=True)]
     )
-    calibration = calibrate(spec, estimate, found.ends, routes=routes, seed=seed)
+    calibration = fit_confidence(spec, estimate, found.ends, routes=routes, seed=seed)
     image = np.repeat(np.arange(count), np.diff(strokes.offsets))
     return _Rows(image, strokes.ends, strokes.values), found, calibration.confidence(found.evidence)
 

@@ -94,7 +94,7 @@ def counts(decoded: Decoded) -> dict:
     }
 
 
-def candidates_of(run: Path) -> Path:
+def redrawn_table(run: Path) -> Path:
     """The table that was redrawn: calibrated trips where there are, else raw ones; raises `InputError` without any."""
     for name in ("calibrated", "synthetic"):
         if (run / f"{name}.parquet").exists():

@@ -11,23 +11,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from decode.run import candidates_of, write_table
+from decode.run import redrawn_table, write_table
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
 from rasterize.strokes.places import all_stations
-from rasterize.strokes.spec import Spec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.table import encode_labels
 
 ROUNDS, CLOSE = 200, 1e-6  # of raking; the largest relative error of a margin that ends it
 HEAVIEST = 20.0  # weight of a trip, in mean weights
 
 
-def choose_run(run: Path, *, rows: int, dialect: str = "source", seed: int = 0) -> str:
+def select_run(run: Path, *, rows: int, dialect: str = "source", seed: int = 0) -> str:
     """Choose `rows` of the trips that were decoded; writes `run`/chosen.csv and .parquet, returns what there is to say.
 
     Where D has judged them (redrawn/verdicts.npy, by `python -m pgan judge`) a trip's chance follows its verdict.
     """
-    trips, trained = pd.read_parquet(candidates_of(run)), ImageSet.open(run / "images").trip_by_trip()
+    trips, trained = pd.read_parquet(redrawn_table(run)), ImageSet.open(run / "images").one_by_one()
     verdicts = read_verdicts(run, len(trips))
     chosen = choose(trips, trained.labels, trained.spec, rows=rows, verdicts=verdicts, seed=seed)
     write_table(run / "chosen", chosen, trained.spec.source if dialect == "source" else {}, seed=seed)
@@ -52,7 +52,7 @@ def read_verdicts(run: Path, count: int) -> NDArray | None:
 def choose(
     trips: pd.DataFrame,
     labels: NDArray,
-    spec: Spec,
+    spec: StrokeSpec,
     *,
     rows: int,
     verdicts: NDArray | None = None,
@@ -92,7 +92,7 @@ def _in_order(trips: pd.DataFrame, rng: np.random.Generator) -> NDArray:
     return np.lexsort((rng.random(len(trips)), time.hour, time.day_of_week, *reversed(codes)))
 
 
-def _margins(trips: pd.DataFrame, labels: NDArray, spec: Spec) -> tuple[list[NDArray], list[NDArray]]:
+def _margins(trips: pd.DataFrame, labels: NDArray, spec: StrokeSpec) -> tuple[list[NDArray], list[NDArray]]:
     """Cell of each trip in each margin, and the shares the cells should have."""
     stations = all_stations(spec.places)
     index = pd.Index([station.id for station in stations])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from decode.confidence import Calibration, calibrate
+from decode.confidence import ConfidenceCurve, fit_confidence
 from decode.estimate import choose_sample, estimate_degradation
 from decode.solver.decoder import Decoder
 from decode.solver.degradation import Degradation
@@ -18,7 +18,7 @@ from rasterize.distance import trip_metres
 from rasterize.formats.dialects import DIALECTS
 from rasterize.imageset import ImageSet
 from rasterize.ingest.options import CleanOptions
-from rasterize.strokes.spec import Spec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.table import strokes_to_trips
 
 
@@ -27,7 +27,7 @@ class Plan:
     """How a set of images is decoded: what its generator does to pictures, and what that makes of evidence."""
 
     degradation: Degradation
-    calibration: Calibration
+    calibration: ConfidenceCurve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,9 @@ def make_plan(images: ImageSet, *, routes: Routes | None = None, seed: int = 0) 
     sample = images.read(choose_sample(len(images), spec.trips_per_image))
     degradation = estimate_degradation(sample, spec, routes=routes)
     found = Decoder(spec, degradation=degradation, routes=routes).solve(sample)
-    return Plan(degradation=degradation, calibration=calibrate(spec, degradation, found.ends, routes=routes, seed=seed))
+    return Plan(
+        degradation=degradation, calibration=fit_confidence(spec, degradation, found.ends, routes=routes, seed=seed)
+    )
 
 
 def solve_range(images: ImageSet, decoder: Decoder, begin: int, end: int) -> Solution:
@@ -73,20 +75,20 @@ def assemble(
     trips["confidence"] = plan.calibration.confidence(strokes.evidence)
     if routes is not None:
         trips["waypoints"] = _waypoints(trips, strokes.route, routes, images.spec)
-    kept, invalid = keep_valid(trips, speed_limit_of(images.spec.source))
+    kept, invalid = keep_valid(trips, speed_limit(images.spec.source))
     return Decoded(
         trips=kept, images=len(images), rejected={**rejected, **invalid}, residual=strokes.residual, plan=plan
     )
 
 
-def _waypoints(trips: pd.DataFrame, route: NDArray, routes: Routes, spec: Spec) -> list[list[float]]:
+def _waypoints(trips: pd.DataFrame, route: NDArray, routes: Routes, spec: StrokeSpec) -> list[list[float]]:
     """Flat [lat, lng, …] of each trip: its route, or from start to end where none is known."""
     known = routes.waypoints(spec)
     straight = trips[["start_lat", "start_lng", "end_lat", "end_lng"]].to_numpy().tolist()
     return [known[k] if k >= 0 else ends for k, ends in zip(route.tolist(), straight, strict=True)]
 
 
-def speed_limit_of(source: Mapping[str, Any]) -> float:
+def speed_limit(source: Mapping[str, Any]) -> float:
     """The fastest trip that cleaning lets pass in files of the source's dialect, in metres per second."""
     dialect = DIALECTS.get(source.get("dialect"))
     return CleanOptions().speed_limit_ms(dialect.vehicle if dialect else "bike")

@@ -77,12 +77,12 @@ def train(
     """Train on RUN/images into RUN/model; an unfinished run goes on by itself."""
     config = resolve_config(preset, changes)
     prepare_cpu(threads)
-    from pgan.run.dry_run import plan_of
+    from pgan.run.dry_run import describe_dry_run
     from pgan.run.loop import train
     from pgan.run.setup import choose_device
 
     if dry_run:
-        print(json.dumps(plan_of(run, config), indent=1))
+        print(json.dumps(describe_dry_run(run, config), indent=1))
     elif not train(run, config, device=choose_device(device)):
         raise typer.Exit(130)
 
@@ -110,7 +110,7 @@ def sample(
     print(f"{run / 'fakes'}: {count} images")
 
 
-@app.command()
+@app.command("judge")
 def judge(
     *,
     run: RunOption,
@@ -123,10 +123,10 @@ def judge(
 ) -> None:
     """Let a jury of Ds judge RUN/redrawn, which `python -m decode` makes, for `python -m decode choose`."""
     prepare_cpu(threads)
-    from pgan.jury import judge
+    from pgan.jury import ask_jury
     from pgan.run.setup import choose_device
 
-    found = judge(run, jury=jury, kimg=kimg, seed=seed, device=choose_device(device), workers=workers)
+    found = ask_jury(run, jury=jury, kimg=kimg, seed=seed, device=choose_device(device), workers=workers)
     auc = sum(one.auc for one in found) / len(found)
     print(f"{run / 'redrawn'}: judged by {jury} Ds; they tell images they have not seen with an AUC of {auc:.3f}")
 

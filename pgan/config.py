@@ -141,8 +141,8 @@ def resolve_config(preset: str, changes: Mapping[str, Any]) -> TrainConfig:
     rule for Adam: learning rate · √κ, and beta2^κ, which keeps the memory of its second moment at as many images
     (Malladi et al. 2022, "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms"; 1 − κ (1 − beta2) there).
     Nothing else needs a rule: G_ema's half-life counts images, gamma falls with the batch and follows the reals of each
-    resolution (`gamma_of`), and the equalised learning rate makes one rate fit all resolutions (Karras et al. 2018,
-    section 4.1).
+    resolution (`penalty_weight`), and the equalised learning rate makes one rate fit all resolutions (Karras et al.
+    2018, section 4.1).
     """
     if preset not in PRESETS:
         raise InputError(f"preset '{preset}' is unknown; presets: {', '.join(PRESETS)}")

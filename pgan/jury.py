@@ -14,10 +14,10 @@ from torch import Tensor
 
 from pgan.cpu import prepare_cpu
 from pgan.networks.discriminator import Discriminator
-from pgan.networks.pyramid import standardised
+from pgan.networks.pyramid import standardise
 from pgan.snapshot import load_snapshot
-from pgan.steps.reals import Reals
-from pgan.steps.state import follow, make_networks
+from pgan.steps.reals import RealImages
+from pgan.steps.state import make_networks, move_average
 from rasterize.errors import InputError
 from rasterize.files import write_atomically
 from rasterize.imageset import ImageSet
@@ -34,7 +34,7 @@ FEWEST = 5 * BATCH
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class HeldOutScore:
     """How well a D tells images that it has not learnt from, after `kimg` thousand reals.
 
     `loss` is its mean cross-entropy, in nats (log 2 = .693 is guessing); `auc` .5 is guessing, 1 is certainty.
@@ -48,9 +48,9 @@ class Judged:
         return f"{self.kimg:8.1f} kimg  held out: loss {self.loss:.4f}, AUC {self.auc:.3f}"
 
 
-def judge(
+def ask_jury(
     run_folder: Path, *, jury: int, kimg: float, seed: int, device: torch.device, workers: int | None = None
-) -> list[Judged]:
+) -> list[HeldOutScore]:
     """Write RUN/redrawn/verdicts.npy: for each of its trips the log of how much likelier it is among the real ones.
 
     A D is trained as in the game, but on fakes that do not change, and to the end: it then is the ratio of the two
@@ -66,14 +66,14 @@ def judge(
     reals, fakes = _open_sides(run_folder)
     refuse_unlike(reals, fakes)
     threads = torch.get_num_threads()
-    learn = partial(_judge_alone, run_folder, kimg=kimg, seed=seed, device=device, threads=threads)
-    verdicts, judged = zip(*run_parts(learn, range(jury), workers=workers), strict=True)
+    learn = partial(_train_member, run_folder, kimg=kimg, seed=seed, device=device, threads=threads)
+    verdicts, scores = zip(*run_parts(learn, range(jury), workers=workers), strict=True)
     verdicts = np.mean(verdicts, axis=0)
     if not np.isfinite(verdicts).all():
         raise InputError(f"{fakes.folder}: the jury's verdicts are not finite; judge again with another --seed")
     with write_atomically(fakes.folder / "verdicts.npy") as temporary:
         np.save(temporary, verdicts)
-    return list(judged)
+    return list(scores)
 
 
 def refuse_unlike(reals: ImageSet, fakes: ImageSet) -> None:
@@ -90,12 +90,12 @@ def refuse_unlike(reals: ImageSet, fakes: ImageSet) -> None:
 
 def _open_sides(run_folder: Path) -> tuple[ImageSet, ImageSet]:
     """Reals and fakes, one trip to an image."""
-    return ImageSet.open(run_folder / "images").trip_by_trip(), ImageSet.open(run_folder / "redrawn")
+    return ImageSet.open(run_folder / "images").one_by_one(), ImageSet.open(run_folder / "redrawn")
 
 
-def _judge_alone(
+def _train_member(
     run_folder: Path, member: int, *, kimg: float, seed: int, device: torch.device, threads: int
-) -> tuple[NDArray, Judged]:
+) -> tuple[NDArray, HeldOutScore]:
     """The verdicts of one of the jury, float32 [N], and how well it tells."""
     prepare_cpu(threads)  # of a worker, too
     snapshot = load_snapshot(run_folder / "model")
@@ -114,7 +114,7 @@ def _judge_alone(
 class _Side:
     """Reals or fakes: their images on the device, and which one D learns from and which it does not."""
 
-    images: Reals
+    images: RealImages
     scales: Tensor
     learnt: NDArray
     held_out: NDArray
@@ -123,7 +123,7 @@ class _Side:
     def of(cls, images: ImageSet, scales: Tensor, *, member: int, seed: int) -> "_Side":
         held_out = min(MOST_HELD_OUT, round(HELD_OUT * len(images)))
         order = np.roll(np.random.default_rng(seed).permutation(len(images)), -member * held_out)
-        reals = Reals(images, scales.device)
+        reals = RealImages(images, scales.device)
         return cls(images=reals, scales=scales, learnt=order[held_out:], held_out=order[:held_out])
 
     @property
@@ -134,12 +134,12 @@ class _Side:
     def batch(self, which: NDArray) -> tuple[Tensor, Tensor | None]:
         """Standardised images [n, C, H, W] and labels [n, F]; None without factors."""
         levels, labels = self.images.batch(which)
-        return standardised(levels, self.scales), labels
+        return standardise(levels, self.scales), labels
 
 
 def _learn(
     network: Discriminator, reals: _Side, fakes: _Side, *, kimg: float, seed: int
-) -> tuple[dict[str, Tensor], Judged]:
+) -> tuple[dict[str, Tensor], HeldOutScore]:
     """Train; those weights, a running mean over steps, by which held-out images are told best."""
     rng, level = np.random.default_rng(seed), network.shape.levels - 1
     adam = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=DECAY)
@@ -154,7 +154,7 @@ def _learn(
         adam.zero_grad()
         loss.backward()
         adam.step()
-        follow(mean, network, FOLLOW)
+        move_average(mean, network, FOLLOW)
         if step % ROUND and step < steps:
             continue
         now = _measure(mean, reals, fakes, kimg=step * BATCH / 1000)
@@ -164,12 +164,12 @@ def _learn(
     return weights, found
 
 
-def _measure(network: Discriminator, reals: _Side, fakes: _Side, *, kimg: float) -> Judged:
+def _measure(network: Discriminator, reals: _Side, fakes: _Side, *, kimg: float) -> HeldOutScore:
     """How well held-out images are told."""
     real, fake = (np.concatenate(list(_logits(network, side, side.held_out))) for side in (reals, fakes))
     loss = (np.logaddexp(0, -real).mean() + np.logaddexp(0, fake).mean()) / 2
     below = np.searchsorted(np.sort(fake), real, "left") + np.searchsorted(np.sort(fake), real, "right")
-    return Judged(kimg=kimg, loss=float(loss), auc=float(below.mean() / 2 / len(fake)))
+    return HeldOutScore(kimg=kimg, loss=float(loss), auc=float(below.mean() / 2 / len(fake)))
 
 
 @torch.no_grad()

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from pgan.networks.pyramid import in_levels
+from pgan.networks.pyramid import to_levels
 from pgan.run.checkpoint import load_earlier
 from pgan.snapshot import Snapshot, load_snapshot
 from rasterize.errors import InputError
-from rasterize.imageset import Factor, Spec, write_image_set
+from rasterize.imageset import write_image_set
+from rasterize.spec import Factor, Spec
 
 BATCH = 64
 MOST_NAMED = 10  # combinations of labels in a message
@@ -156,7 +157,7 @@ def generate(snapshot: Snapshot, labels: NDArray, *, seed: int, device: torch.de
         z = torch.randn((len(wanted), generator.shape.latent_size), generator=random)
         with torch.no_grad():
             images = generator(z.to(device), wanted.to(device), generator.shape.levels - 1)
-        yield in_levels(images, scales).cpu().numpy()
+        yield to_levels(images, scales).cpu().numpy()
 
 
 def sample(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pgan.networks.generator import Generator
 from pgan.networks.shape import NetworkShape
-from pgan.tensor_files import FOREIGN, first_line, read_sealed, seal, write_sealed
+from pgan.tensor_files import FOREIGN, first_line, read_tensors, to_bytes, write_tensors
 from rasterize.errors import InputError
 
 
@@ -30,14 +30,14 @@ class Snapshot:
 
 def save_snapshot(model: Path, snapshot: Snapshot) -> None:
     """Write snapshot.pt; its presence says that training is finished."""
-    data, sha256 = seal(
+    data, sha256 = to_bytes(
         {
             "network": snapshot.generator.shape.to_json(),
             "generator": snapshot.generator.state_dict(),
             **{name: getattr(snapshot, name) for name in ("scales", "spec", "label_rows", "label_counts")},
         }
     )
-    write_sealed(model / "snapshot.pt", data, sha256=sha256)
+    write_tensors(model / "snapshot.pt", data, sha256=sha256)
 
 
 def load_snapshot(model: Path) -> Snapshot:
@@ -46,7 +46,7 @@ def load_snapshot(model: Path) -> Snapshot:
     if not path.exists():
         raise InputError(f"{path}: is not there: training has not finished; run `python -m pgan train` first")
     try:
-        saved = read_sealed(path, device=torch.device("cpu"))
+        saved = read_tensors(path, device=torch.device("cpu"))
         generator = Generator(NetworkShape.from_json(saved["network"]))
         generator.load_state_dict(saved["generator"])
         parts = {name: saved[name] for name in ("scales", "spec", "label_rows", "label_counts")}

@@ -22,12 +22,12 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
-def manifest_of(path: Path) -> Path:
+def manifest_path(path: Path) -> Path:
     """The file beside `path` that holds its SHA-256."""
     return path.with_suffix(".json")
 
 
-def seal(content: Mapping[str, Any]) -> tuple[bytes, str]:
+def to_bytes(content: Mapping[str, Any]) -> tuple[bytes, str]:
     """Tensors and plain numbers as bytes, and their SHA-256."""
     buffer = BytesIO()
     torch.save({**content, "version": VERSION}, buffer)
@@ -35,26 +35,26 @@ def seal(content: Mapping[str, Any]) -> tuple[bytes, str]:
     return data, hashlib.sha256(data).hexdigest()
 
 
-def unseal(data: bytes, *, device: torch.device) -> dict[str, Any]:
-    """The inverse of `seal`, on `device`; nothing is executed."""
+def from_bytes(data: bytes, *, device: torch.device) -> dict[str, Any]:
+    """The inverse of `to_bytes`, on `device`; nothing is executed."""
     return torch.load(BytesIO(data), map_location=device, weights_only=True)
 
 
-def write_sealed(path: Path, data: bytes, *, sha256: str) -> None:
+def write_tensors(path: Path, data: bytes, *, sha256: str) -> None:
     """Write `path` and, before it appears, its manifest; a kill leaves the file whole or absent."""
     with write_atomically(path) as temporary:
         temporary.write_bytes(data)
-        write_json(manifest_of(path), {"file": path.name, "bytes": len(data), "sha256": sha256})
+        write_json(manifest_path(path), {"file": path.name, "bytes": len(data), "sha256": sha256})
 
 
-def read_sealed(path: Path, *, device: torch.device) -> dict[str, Any]:
-    """What `seal` was given, on `device`.
+def read_tensors(path: Path, *, device: torch.device) -> dict[str, Any]:
+    """What `to_bytes` was given, on `device`.
 
     Nothing in the file is executed (`weights_only`). Raises `InputError` with the reason if the file is not exactly
     what its manifest says, is not ours, or is of another version.
     """
     try:
-        manifest = json.loads(manifest_of(path).read_text(encoding="utf-8"))
+        manifest = json.loads(manifest_path(path).read_text(encoding="utf-8"))
         size, sha256 = manifest["bytes"], manifest["sha256"]
         data = path.read_bytes()
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -64,7 +64,7 @@ def read_sealed(path: Path, *, device: torch.device) -> dict[str, Any]:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise InputError(f"{path}: SHA-256 is not that of its manifest: damaged or changed")
     try:
-        content = unseal(data, device=device)
+        content = from_bytes(data, device=device)
         version = content["version"]
     except FOREIGN as error:
         raise InputError(f"{path}: not a file of this program ({first_line(error)})") from error
@@ -79,7 +79,7 @@ def first_line(error: Exception) -> str:
 
 
 @contextmanager
-def writing_explained(folder: Path) -> Iterator[None]:
+def explain_write_errors(folder: Path) -> Iterator[None]:
     """Turn a full disk or a folder closed for writing into an `InputError`; what was there before stays."""
     try:
         yield

@@ -130,7 +130,7 @@ def main(
         typer.echo(f"wrote trips of a simulated city to {simulate}")
         return
 
-    from rasterize.ingest.options import DEPOT_NAMES, CleanOptions, IngestOptions, PlaceOptions
+    from rasterize.ingest.options import DEPOT_NAMES, CleanOptions, IngestOptions, StopOptions
     from rasterize.run import raster
     from rasterize.strokes.options import RasterOptions
 
@@ -142,7 +142,7 @@ def main(
     )
     ingest_options = IngestOptions(
         clean=clean,
-        places=PlaceOptions(
+        stops=StopOptions(
             height=height,
             width=width,
             endpoint_error_px=endpoint_error,

@@ -15,23 +15,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from rasterize.errors import InputError
 from rasterize.files import sha256, write_atomically, write_json
-from rasterize.spec import Factor
-from rasterize.strokes.spec import Spec
+from rasterize.spec import Factor, Spec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 if TYPE_CHECKING:
     from rasterize.strokes.pen import Pen
 
 STORED_TYPE = np.float16  # 11 significant bits: a level of 1 is stored to 0.0005
-DRAWN_PIECES = (
-    100  # straight pieces of stroke per image, up to which drawing beats reading (benchmarks/speed/drawing.py)
-)
+DRAWN_PIECES = 100  # pieces of stroke per image, up to which drawing beats reading (benchmarks/speed/drawing.py)
 
 
 class ImageSet:
     """An image set on disk: drawn on the fly from `strokes.npz`, or read from `images.npy`, whichever is faster."""
 
-    def __init__(self, folder: Path, spec: Spec, labels: NDArray) -> None:
+    def __init__(self, folder: Path, spec: StrokeSpec, labels: NDArray) -> None:
         self.folder = folder
         self.spec = spec
         self.labels = labels  # int16 [N, F]
@@ -49,7 +47,7 @@ class ImageSet:
         if not path.exists():
             raise InputError(f"{folder}: no finished image set (no spec.json); `make raster` makes one")
         try:
-            spec = Spec.from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
+            spec = StrokeSpec.from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
             return cls(Path(folder), spec, np.load(Path(folder) / "labels.npy"))
         except InputError:
             raise
@@ -83,11 +81,17 @@ class ImageSet:
         return self.spec.factors
 
     @property
+    def files(self) -> list[Path]:
+        """The files the images come from, in a fixed order."""
+        names = ("spec.json", "labels.npy", "strokes.npz", "images.npy")
+        return [self.folder / name for name in names if (self.folder / name).exists()]
+
+    @property
     def strokes(self) -> Strokes | None:
         """The trips behind the images; none behind generated ones."""
         return self._strokes
 
-    def trip_by_trip(self) -> Self:
+    def one_by_one(self) -> Self:
         """The same trips, each in an image of its own with the label of the one it was in; drawn, so not for fakes."""
         if self.spec.trips_per_image == 1:
             return self
@@ -132,7 +136,7 @@ def begin_image_set(folder: Path) -> None:
     (folder / "spec.json").unlink(missing_ok=True)
 
 
-def write_labels_and_spec(folder: Path, spec: Spec, labels: NDArray) -> None:
+def write_labels_and_spec(folder: Path, spec: Spec | StrokeSpec, labels: NDArray) -> None:
     """Finish an image set: labels, and the spec last."""
     with write_atomically(folder / "labels.npy") as temporary:
         np.save(temporary, np.asarray(labels, np.int16))
@@ -158,7 +162,7 @@ def write_images(path: Path, batches: Iterable[NDArray], *, count: int, shape: t
         del array
 
 
-def write_image_set(folder: Path, spec: Spec, images: Iterable[NDArray], labels: NDArray) -> None:
+def write_image_set(folder: Path, spec: Spec | StrokeSpec, images: Iterable[NDArray], labels: NDArray) -> None:
     """Write generated images as an image set: images.npy, labels.npy, then spec.json.
 
     Parameters

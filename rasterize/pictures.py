@@ -12,7 +12,7 @@ from skimage.util import montage
 from rasterize.files import write_atomically
 from rasterize.imageset import ImageSet
 from rasterize.strokes.pen import Pen
-from rasterize.strokes.spec import Drawing, Spec
+from rasterize.strokes.spec import Drawing, StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 # red, green, blue of a level of 1; A (the origin's half) is warm, B cold, blobs mark the ends
@@ -26,7 +26,7 @@ PLANE_COLOURS = {
 COUNT_BATCH = 1_000_000  # trips counted at a time, so that counting takes no memory of its own
 
 
-def colour_images(images: NDArray, spec: Spec) -> NDArray:
+def colour_images(images: NDArray, spec: StrokeSpec) -> NDArray:
     """Levels [N, C, H, W] → RGB bytes [N, H, W, 3]; warm at the origin, cold at the destination."""
     colours = np.array([PLANE_COLOURS[plane] for plane in spec.drawing.planes], np.float32)
     light = np.einsum("nchw,cr->nhwr", images[:, : len(colours)], colours)
@@ -49,7 +49,7 @@ def write_contact_sheet(path: Path, images: ImageSet, *, rows: int = 6, columns:
     write_png(path, montage(large, channel_axis=-1, grid_shape=grid, padding_width=4, fill=(40, 40, 40)))
 
 
-def draw_density(spec: Spec, ends: NDArray, *, side_px: int = 512) -> NDArray:
+def draw_density(spec: StrokeSpec, ends: NDArray, *, side_px: int = 512) -> NDArray:
     """Length of all trips inside each pixel of the spec's frame redrawn at `side_px`, float32 [H, W].
 
     ends : int [S, 2], origin and destination place of each trip; a round trip counts as one pixel of stroke. Trips

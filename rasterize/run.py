@@ -23,7 +23,7 @@ from rasterize.ingest.unpack import find_files
 from rasterize.pictures import colour_density, draw_density, write_contact_sheet, write_png
 from rasterize.strokes.options import RasterOptions
 from rasterize.strokes.pen import draw_images
-from rasterize.strokes.spec import Spec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 from rasterize.strokes.table import _encode, _encode_ends, _find_places, encode_labels, encode_values
 from rasterize.trip_table import TripFile
@@ -77,18 +77,21 @@ def raster(
     return Rastered(ingested=ingested, images=images, stored=stored)
 
 
-def redraw_trips(folder: Path, spec: Spec, trips: pd.DataFrame, *, seed: int = 0) -> None:
+def redraw_trips(folder: Path, spec: StrokeSpec, trips: pd.DataFrame, *, seed: int = 0) -> None:
     """Draw decoded trips as an image set of the same meaning, each trip in an image of its own, in their order."""
     ends, labels = spec.places_of(trips), encode_labels(trips, spec.factors)
     values = encode_values(
-        trips, spec.channels, np.random.default_rng(seed), known=lambda rows: spec.known_of(ends[rows], labels[rows])
+        trips,
+        spec.channels,
+        np.random.default_rng(seed),
+        known=lambda rows: spec.trip_features(ends[rows], labels[rows]),
     )
     begin_image_set(folder)
     write_strokes(folder, Strokes.straight(ends, values=values))
     write_labels_and_spec(folder, replace(spec, trips_per_image=1), labels)
 
 
-def _store_images(folder: Path, spec: Spec, strokes: Strokes, store_mb: int) -> bool:
+def _store_images(folder: Path, spec: StrokeSpec, strokes: Strokes, store_mb: int) -> bool:
     count = len(strokes.offsets) - 1
     path = folder / "images.npy"
     if count * np.prod(spec.shape) * np.dtype(STORED_TYPE).itemsize > store_mb * 2**20:

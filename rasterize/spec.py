@@ -1,7 +1,9 @@
 """What every codec's spec tells of its images: kind, shape, planes and label factors; all that pgan may see."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from rasterize.clock import DAYS, HOURS
 from rasterize.errors import InputError
 
+SPEC_VERSION = 3
 FACTOR_LIMIT = 256  # values of one factor; more would leave most of them almost without images
 
 
@@ -47,3 +50,73 @@ def known_values(name: str, values: pd.Series) -> tuple[str, ...]:
     if len(found) > FACTOR_LIMIT:
         raise InputError(f"'{name}' has {len(found)} values, more than {FACTOR_LIMIT}; paint it or leave it out")
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What is known of images without knowing what they show.
+
+    A codec's own spec has these attributes too, and `to_json`. Whoever only carries images along uses this one.
+
+    Attributes
+    ----------
+    kind
+        The codec that gives the planes a meaning: "strokes".
+    shape
+        (C, H, W) of one image.
+    plane_names
+        One name per plane, in order.
+    factors
+        The label factors, one per column of an image set's labels.
+    content
+        The whole JSON object; all but the above is carried along unread.
+    """
+
+    kind: str
+    shape: tuple[int, int, int]
+    plane_names: tuple[str, ...]
+    factors: tuple[Factor, ...]
+    content: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as a JSON object, with all that its codec wrote."""
+        return dict(self.content)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], where: str = "spec.json") -> Self:
+        """The inverse of `to_json`; raises `InputError` on another version or a damaged spec."""
+        check_version(value, where)
+        with damage_explained(where):
+            return cls(
+                kind=value.get("kind", "strokes"),
+                shape=tuple(value["shape"]),
+                plane_names=tuple(value["planes"]),
+                factors=factors_from_json(value["factors"]),
+                content=value,
+            )
+
+
+def factors_from_json(values: Sequence[Mapping[str, Any]]) -> tuple[Factor, ...]:
+    """The label factors of a spec's JSON object."""
+    return tuple(Factor(name=value["name"], values=tuple(value["values"])) for value in values)
+
+
+def check_version(value: Mapping[str, Any], where: str) -> None:
+    """Raise `InputError` unless the JSON object of a spec has the version this program reads."""
+    version = value.get("version")
+    if version != SPEC_VERSION:
+        raise InputError(
+            f"{where}: spec version {version!r}, but this program reads version {SPEC_VERSION}; "
+            "make the images again with `make raster`"
+        )
+
+
+@contextmanager
+def damage_explained(where: str) -> Iterator[None]:
+    """Turn a missing or malformed part of a spec into an `InputError` that names the file."""
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{where}: damaged spec ({type(error).__name__}: {error}); make it again with `make raster`"
+        ) from error

@@ -1,12 +1,9 @@
 """Shared by all tests: helper modules, the folder of real trip files where it is there, examples without a clock."""
 
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 # A busy machine is no fault. Where CI is set, hypothesis tries the same examples in every run.
 settings.register_profile("without a clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])

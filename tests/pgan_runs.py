@@ -20,7 +20,7 @@ from rasterize.spec import Factor
 from rasterize.strokes.channels import LinearChannel
 from rasterize.strokes.frame import Frame
 from rasterize.strokes.places import Place, Station
-from rasterize.strokes.spec import Drawing, Spec
+from rasterize.strokes.spec import Drawing, StrokeSpec
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
@@ -55,7 +55,7 @@ def bars(count: int, channels: int, height: int, width: int) -> tuple[np.ndarray
 def make_run(folder: Path, *, count=64, channels=1, height=8, width=8, factors=FACTORS) -> Path:
     """A run folder with an image set of bars."""
     place = Place(lat=0.5, lng=0.5, stations=(Station(id="a", name="a", lat=0.5, lng=0.5, starts=1, ends=1),))
-    spec = Spec(
+    spec = StrokeSpec(
         frame=Frame(west=0, south=0, east=1, north=1, height=height, width=width),
         drawing=Drawing(mode="grey"),
         channels=tuple(LinearChannel(column=f"c{k}", low=0, high=1) for k in range(channels - 1)),
@@ -109,7 +109,7 @@ def nursery() -> multiprocessing.context.ForkServerContext:
     """Children are forked from a process that has imported torch but never computed: a cold start takes seconds."""
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # what is preloaded must be found
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pgan_runs", "pgan.run.loop", "torch.utils.tensorboard"])
+    context.set_forkserver_preload(["tests.pgan_runs", "pgan.run.loop", "torch.utils.tensorboard"])
     return context
 
 

@@ -7,7 +7,7 @@ from decode.solver.decoder import Decoder
 from decode.trips import assemble, make_plan, solve_range
 from rasterize.strokes.frame import Frame
 from rasterize.strokes.places import Place, Station
-from rasterize.strokes.spec import Drawing, Spec
+from rasterize.strokes.spec import Drawing, StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 
@@ -23,7 +23,7 @@ def make_spec(xy, *, side=16, mode="abod", trips_per_image=1, channels=(), facto
         )
         for k, (a, b) in enumerate(zip(lat.tolist(), lng.tolist(), strict=True))
     )
-    return Spec(
+    return StrokeSpec(
         frame=frame,
         drawing=Drawing(mode=mode, level_scale=float(trips_per_image) ** 0.5),
         channels=tuple(channels),

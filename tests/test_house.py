@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("rasterize", "pgan", "decode")
 ALLOWED = {"rasterize": {"rasterize"}, "pgan": {"pgan", "rasterize"}, "decode": {"decode", "rasterize"}}
-PGAN_MAY_USE = {"rasterize.imageset", "rasterize.errors", "rasterize.files", "rasterize.workers"}
+PGAN_MAY_USE = {"rasterize.imageset", "rasterize.spec", "rasterize.errors", "rasterize.files", "rasterize.workers"}
 HEAVY = {"torch", "numba", "matplotlib", "duckdb", "pandas", "geopandas", "sklearn", "cv2", "scipy", "numpy"}
 COMMANDS = [
     ["rasterize"],

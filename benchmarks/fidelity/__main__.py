@@ -19,7 +19,7 @@ from benchmarks.fidelity.split import (
     training_table,
 )
 from benchmarks.measure import print_heading, short
-from decode.evaluate.judge import judge
+from decode.evaluate.measure import measure_tables
 from decode.run import TABLES
 from rasterize.errors import InputError, exit_on_input_error
 from rasterize.files import write_json
@@ -90,7 +90,7 @@ def main(
         python = install(work / "environment")
         title = f"{rival.title} ({rival.package} {version_in(python, rival.package)})"
         rows[title] = known_ends(title, to_trips(fit(python, name, train, folder, seed=seed), places))
-    figures = _judge_rows(real, rows, judged, seed)
+    figures = _measure_rows(real, rows, judged, seed)
     write_json(folder / "figures.json", figures)
     print_heading("numpy", "pandas", "scikit-learn", "scipy")
     print(f"{figures['n']:,} trips in every table, seed {seed}; columns {', '.join(figures['columns'])}\n")
@@ -132,10 +132,12 @@ def _file_rows(pairs: list[str]) -> dict[str, pd.DataFrame]:
     return {name: read_trips([path]) for name, path in (name_and_file("--row", pair) for pair in pairs)}
 
 
-def _judge_rows(real: pd.DataFrame, rows: dict[str, pd.DataFrame], judged: int, seed: int) -> dict[str, Any]:
-    """Figures of every row; the first of `judge` is fresh real trips, which are its ceiling too."""
+def _measure_rows(real: pd.DataFrame, rows: dict[str, pd.DataFrame], judged: int, seed: int) -> dict[str, Any]:
+    """Figures of every row; the first of `measure_tables` is fresh real trips, which are its ceiling too."""
     first, *others = rows
-    figures = judge(real, rows[first], others={name: rows[name] for name in others}, seed=seed, rows_cap=judged).figures
+    figures = measure_tables(
+        real, rows[first], others={name: rows[name] for name in others}, seed=seed, rows_cap=judged
+    ).figures
     measured = {first: "value"}
     table = {"fresh real trips": {name: figure["ceiling"] for name, figure in figures["metrics"].items()}}
     for name in rows:

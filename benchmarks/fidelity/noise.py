@@ -10,7 +10,7 @@ import typer
 from benchmarks.fidelity.sets import SETS, SHARED_DATA, WINTER
 from benchmarks.fidelity.split import split_trips
 from benchmarks.measure import print_heading
-from decode.evaluate.judge import judge
+from decode.evaluate.measure import measure_tables
 from rasterize.errors import exit_on_input_error
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -27,7 +27,7 @@ def main(
     found = []
     for seed in range(splits):
         thirds = np.array(list("ABC"))[np.random.default_rng(seed).permutation(len(trips)) % 3]
-        metrics = judge(trips.assign(split=thirds), trips[thirds == "C"], seed=seed).figures["metrics"]
+        metrics = measure_tables(trips.assign(split=thirds), trips[thirds == "C"], seed=seed).figures["metrics"]
         found.append({(name, key): figure[key] for name, figure in metrics.items() for key in ("ceiling", "floor")})
     table = pd.DataFrame(found).astype(float)
     print_heading("numpy", "pandas", "scikit-learn", "scipy")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from decode.evaluate.tables import ATTRIBUTES, find_places, tabulate
+from decode.evaluate.tables import ATTRIBUTES, locate_stations, tabulate
 from rasterize.errors import InputError
 from rasterize.ingest.ingest import ingest
 from rasterize.ingest.options import IngestOptions
@@ -44,7 +44,7 @@ def training_table(real: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The columns that are compared, of the trips that train; and where each station lies."""
     train = real[real["split"] == "A"]
     attributes = [column for column in ATTRIBUTES if column in train]
-    return tabulate(train, attributes).reset_index(drop=True), find_places([real])
+    return tabulate(train, attributes).reset_index(drop=True), locate_stations([real])
 
 
 def to_trips(table: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import typer
 from benchmarks.fidelity.sets import SETS, SHARED_DATA, WINTER
 from benchmarks.learning.coverage import Columns, Terms, Variant, measure_all, table_of
 from benchmarks.measure import short
-from decode.evaluate.judge import judge
+from decode.evaluate.measure import measure_tables
 from rasterize.errors import InputError, exit_on_input_error
 from rasterize.files import write_json
 
@@ -89,17 +89,17 @@ def main(
     figures = measure_all(SETS[WINTER].files(data), work, variants, terms, seeds=seeds, jobs=jobs)
     for one in variants:
         for row in figures["rows"][one.name]:
-            row |= judged(one, work / f"seed-{row['seed']}", row["seed"])
+            row |= measured(one, work / f"seed-{row['seed']}", row["seed"])
     write_json(work / "figures.json", figures)
     print(f"{figures['heading']}\n\n{minutes:g} CPU-minutes each\n\n{table(figures, variants)}")
     print(f"\nall figures: {work / 'figures.json'}")
 
 
-def judged(variant: Variant, home: Path, seed: int) -> dict[str, float | None]:
+def measured(variant: Variant, home: Path, seed: int) -> dict[str, float | None]:
     """Figures of its calibrated trips, as many as trained."""
     run = variant.folder(home)
     real, trips = pd.read_parquet(home / "real" / "trips.parquet"), pd.read_parquet(run / "calibrated.parquet")
-    figures = judge(real, trips, seed=seed).figures["metrics"]
+    figures = measure_tables(real, trips, seed=seed).figures["metrics"]
     return {name: figures[name]["value"] for name in COLUMNS if name in figures}
 
 

@@ -159,13 +159,13 @@ def measure_all(
     for one, speed in speeds.items():
         _say(one.name, f"{speed.images_per_s:.0f} images per CPU-second, last phase {last_kimg[one]:.1f} kimg")
     do_all([partial(attend, one, homes[seed], terms, last_kimg.get(one), seed=seed) for one, seed in pairs], jobs)
-    judged = {seed: judge_seed(home, variants, terms.samples, seed) for seed, home in homes.items()}
+    measured = {seed: measure_seed(home, variants, terms.samples, seed) for seed, home in homes.items()}
     names = (REAL, FRESH, *(one.name for one in variants))
     return {
         "heading": heading("torch", "numpy", "pandas"),
         "options": {"files": [path.name for path in files], "seeds": list(seeds), **vars(terms)},
         "training": {seed: count_training(home / "real") for seed, home in homes.items()},
-        "rows": {name: [{"seed": seed, **rows[name]} for seed, rows in judged.items()] for name in names},
+        "rows": {name: [{"seed": seed, **rows[name]} for seed, rows in measured.items()] for name in names},
     }
 
 
@@ -295,12 +295,12 @@ def make_step(config: TrainConfig, images: ImageSet) -> Callable[["Growth"], Non
     """A function that makes the next step of a fresh run, at a moment of growth."""
     import torch  # the benchmark itself does without
 
-    from pgan.run.setup import load_batch, make_run, network_shape, sample_of
+    from pgan.run.setup import load_batch, make_run, network_shape, read_range_sample
     from pgan.steps.state import TrainState
     from pgan.steps.step import train_step
 
     state = TrainState(config, network_shape(config, images), device=torch.device("cpu"))
-    state.fit_range(sample_of(images, config.seed))
+    state.fit_range(read_range_sample(images, config.seed))
     run = make_run(images.folder.parent / "model", config, images=images, state=state)
 
     def step(growth: "Growth") -> None:
@@ -435,17 +435,17 @@ def coverage(samples: pd.MultiIndex, thirds: Mapping[str, pd.MultiIndex], rng: n
     """
     trained = thirds["A"]
     wanted = rng.permutation(len(samples))[: len(trained)]
-    cut, judge = (pairs.to_frame(index=False) for pairs in (samples[wanted], thirds["B"]))
+    cut, holdout = (pairs.to_frame(index=False) for pairs in (samples[wanted], thirds["B"]))
     return {
         "trips": len(samples),
         "reached": float(trained.unique().isin(samples).mean()),
         "reached_by_trips": float(trained.isin(samples).mean()),
         "off_the_map": float(1 - samples.isin(trained.append([thirds["B"], thirds["C"]])).mean()),
-        "od_cpc": cpc(*count_both(cut, judge)) if len(wanted) == len(trained) else None,
+        "od_cpc": cpc(*count_both(cut, holdout)) if len(wanted) == len(trained) else None,
     }
 
 
-def judge_seed(home: Path, variants: Sequence[Variant], samples: int, seed: int) -> dict[str, dict[str, Any]]:
+def measure_seed(home: Path, variants: Sequence[Variant], samples: int, seed: int) -> dict[str, dict[str, Any]]:
     """The figures of every row: real trips drawn again as often as there are samples, and as many of each variant."""
     thirds = {third: od_pairs(trips) for third, trips in read_thirds(home / "real").items()}
     rows = {}

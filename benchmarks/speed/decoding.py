@@ -16,12 +16,12 @@ from skimage.morphology import skeletonize
 
 from benchmarks.examples import make_spec, random_strokes, spec_of
 from benchmarks.measure import measure, print_heading, rate_of
-from decode.confidence import calibrate, is_right
+from decode.confidence import fit_confidence, is_right
 from decode.estimate import choose_sample, estimate_degradation
 from decode.solver.decoder import Decoder
 from decode.solver.degradation import CLEAN, MEDIUM, MILD, Degradation, draw_degraded
 from rasterize.strokes.frame import Frame
-from rasterize.strokes.spec import Spec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 SIDE, STATIONS, TRIPS = 64, 60, 16
@@ -29,7 +29,9 @@ LOST = replace(MILD, lost=0.1)
 REACH_PX = 3.0  # a segment's end farther from every station belongs to none
 
 
-def case(degradation: Degradation, trips_per_image: int, images: int, seed: int = 0) -> tuple[Spec, Strokes, NDArray]:
+def case(
+    degradation: Degradation, trips_per_image: int, images: int, seed: int = 0
+) -> tuple[StrokeSpec, Strokes, NDArray]:
     """Random trips between random stations, drawn and spoilt."""
     spec = make_spec(side=SIDE, stations=STATIONS, trips_per_image=trips_per_image, seed=seed)
     strokes = random_strokes(spec, images, seed=seed)
@@ -44,7 +46,7 @@ def ours(degradation: Degradation, trips_per_image: int, images: int) -> tuple[f
     rate = rate_of(lambda: decoder.solve(levels), images)
     found = decoder.solve(levels)
     right = is_right(strokes, found)
-    confidence = calibrate(spec, estimate, found.ends).confidence(found.evidence)
+    confidence = fit_confidence(spec, estimate, found.ends).confidence(found.evidence)
     sure = confidence >= 0.9
     return rate, {
         "precision": float(right.mean()),

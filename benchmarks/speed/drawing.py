@@ -9,7 +9,7 @@ from benchmarks.measure import Measured, measure, print_heading, rate_of
 from rasterize.imageset import STORED_TYPE
 from rasterize.pictures import draw_density
 from rasterize.strokes.pen import Pen
-from rasterize.strokes.spec import Spec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 SIDE, STATIONS, TRIPS = 64, 60, 16
@@ -144,7 +144,7 @@ def accumulate_with_opencv() -> tuple[float, dict]:
     return rate_of(work, len(ends)), {}
 
 
-def _gravity_trips(spec: Spec, count: int) -> np.ndarray:
+def _gravity_trips(spec: StrokeSpec, count: int) -> np.ndarray:
     """Trips between stations, chance e^(−distance / 6 px of 64), int32 [count, 2]."""
     rng, xy = np.random.default_rng(1), spec.place_xy
     flow = np.exp(-np.hypot(*(xy[:, None] - xy[None, :]).transpose(2, 0, 1)) / 6).ravel()

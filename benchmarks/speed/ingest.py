@@ -14,8 +14,8 @@ import pyarrow.csv
 from benchmarks.measure import Measured, measure, print_heading
 from rasterize.ingest.ingest import ingest
 from rasterize.ingest.options import IngestOptions
-from rasterize.ingest.read_arrow import BLOCK_BYTES, read_quickly
-from rasterize.ingest.read_table import stage_table
+from rasterize.ingest.read_arrow import BLOCK_BYTES, read_with_arrow
+from rasterize.ingest.read_table import make_part
 from rasterize.ingest.unpack import find_tables
 from rasterize.run import raster
 from rasterize.simulated_city import write_city
@@ -76,7 +76,7 @@ def quick(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
     """Typed rows: the parser, the look at quotes, and words numbered."""
 
     def read() -> int:
-        with read_quickly(find_tables(path)[0], IngestOptions()) as reading:
+        with read_with_arrow(find_tables(path)[0], IngestOptions()) as reading:
             return sum(len(batch["started_at"]) for batch in reading.batches)
 
     return rate_of(read, rows), {}
@@ -87,7 +87,7 @@ def part(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
 
     def stage() -> None:
         with TemporaryDirectory(dir=path.parent) as folder:
-            stage_table(find_tables(path)[0], Path(folder), IngestOptions())
+            make_part(find_tables(path)[0], Path(folder), IngestOptions())
 
     return rate_of(stage, rows), {}
 

@@ -21,8 +21,8 @@ from pgan.cpu import prepare_cpu
 from pgan.networks.layers import SLOPE, Conv, Dense
 from pgan.networks.losses import LOSSES
 from pgan.networks.shape import NetworkShape
-from pgan.steps.compiled_passes import Games
-from pgan.steps.passes import Game
+from pgan.steps.compiled_passes import PassesByPhase
+from pgan.steps.passes import Passes
 from pgan.steps.schedule import Growth, Schedule, ema_decay_at, penalty_interval
 from pgan.steps.state import TrainState
 from pgan.steps.step import train_step
@@ -51,11 +51,11 @@ def _pixel_norm(x: Tensor) -> Tensor:
     return x / torch.sqrt(x.pow(2).mean(1, keepdim=True) + 1e-8)
 
 
-class PlainGame(Game):
-    """The passes of `Game`, from the same weights, as one would write them down first."""
+class PlainPasses(Passes):
+    """The passes of `Passes`, from the same weights, as one would write them down first."""
 
     def fakes(self, z: Tensor, labels: Tensor | None, alpha: Tensor | None) -> Tensor:
-        """See `Game`."""
+        """See `Passes`."""
         g, level = self.generator, self.level
         x = _pixel_norm(z)
         if labels is not None:
@@ -96,27 +96,27 @@ class PlainGame(Game):
         return logits + (features * wanted).sum(1) / features.shape[1] ** 0.5
 
     def d_losses(self, reals, fakes, labels, alpha, mix=None, weight=None) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Game`."""
+        """See `Passes`."""
         if weight is None:
             real, fake = self.critic(reals, labels, alpha), self.critic(fakes, labels, alpha)
             return self.loss.of_d(real, fake), real.mean(), fake.mean()
-        real, fake, penalty = self.loss.judge(_PlainCritic(self, labels, alpha), reals, fakes, mix)
+        real, fake, penalty = self.loss.score(_PlainCritic(self, labels, alpha), reals, fakes, mix)
         return self.loss.of_d(real, fake) + weight * penalty, real.mean(), fake.mean()
 
     def g_loss(self, reals, fakes, labels, alpha) -> Tensor:
-        """See `Game`."""
+        """See `Passes`."""
         real = self.critic(reals, labels, alpha) if self.loss.relative else None
         return self.loss.of_g(real, self.critic(fakes, labels, alpha))
 
 
 @dataclass(frozen=True)
 class _PlainCritic:
-    game: PlainGame
+    passes: PlainPasses
     labels: Tensor | None
     alpha: Tensor | None
 
     def logits(self, *batches: Tensor) -> list[Tensor]:
-        return [self.game.critic(batch, self.labels, self.alpha) for batch in batches]
+        return [self.passes.critic(batch, self.labels, self.alpha) for batch in batches]
 
     def logits_and_gradients(self, *batches: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         gradients = []
@@ -127,15 +127,17 @@ class _PlainCritic:
         return self.logits(*batches), gradients
 
 
-def plain_step(state: TrainState, game: PlainGame, adams: Sequence, reals: Tensor, labels: Tensor | None, penalised):
+def plain_step(
+    state: TrainState, passes: PlainPasses, adams: Sequence, reals: Tensor, labels: Tensor | None, penalised
+):
     """What `train_step` does, but for its statistics."""
-    fakes = game.fakes(state.latents(), labels, None)
+    fakes = passes.fakes(state.latents(), labels, None)
     extra = (state.mixes(), torch.ones((), device=state.device)) if penalised else ()
     g_adam, d_adam = adams
-    d_loss, _, _ = game.d_losses(reals, fakes.detach(), labels, None, *extra)
+    d_loss, _, _ = passes.d_losses(reals, fakes.detach(), labels, None, *extra)
     _plain_update(d_adam, d_loss)
     state.discriminator.requires_grad_(False)
-    _plain_update(g_adam, game.g_loss(reals, fakes, labels, None))
+    _plain_update(g_adam, passes.g_loss(reals, fakes, labels, None))
     state.discriminator.requires_grad_(True)
     decay = ema_decay_at(state.nimg, state.config)
     with torch.no_grad():
@@ -219,18 +221,18 @@ def steps_of(
         for net in nets:
             net.precision = None
         adams = [torch.optim.Adam(net.parameters(), lr=1e-3, betas=(0.0, config.adam_beta2)) for net in nets]
-        plain = PlainGame(*nets, loss=config.loss, level=growth.level)
+        plain = PlainPasses(*nets, loss=config.loss, level=growth.level)
         return lambda penalised: plain_step(state, plain, adams, reals, labels, penalised), 0.0
     config = replace(config, compile="yes" if name == COMPILED else "no")
     say = partial(print, file=sys.stderr)
-    games = Games(*nets, config=config, schedule=schedule, device=device, say=say)
+    passes_by_phase = PassesByPhase(*nets, config=config, schedule=schedule, device=device, say=say)
     begin = time.perf_counter()
-    game = games.at(growth, batch=config.batch)
+    passes = passes_by_phase.at(growth, batch=config.batch)
     compiling = time.perf_counter() - begin
 
     def step(penalised: bool) -> None:
         state.nimg = 0 if penalised else config.batch  # the first of each interval has a penalty
-        train_step(state, growth, reals=reals, labels=labels, game=game)
+        train_step(state, growth, reals=reals, labels=labels, passes=passes)
 
     return step, compiling
 

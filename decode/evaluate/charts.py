@@ -205,7 +205,7 @@ def hour_of_week(real: pd.DataFrame, synthetic: pd.DataFrame) -> Chart:
 
 
 def reliability(rows: Sequence[Sequence[float]]) -> Chart:
-    """Share of trips that are right over how sure the decoder was; rows as in `decode.confidence.Calibration`."""
+    """Share of trips that are right over how sure the decoder was; rows as in `decode.confidence.ConfidenceCurve`."""
     _, _, counts, said, right = np.array(rows, float).T
     figure, axes = _figure()
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)

@@ -31,7 +31,7 @@ class RealSide:
         nearest, second = nearest_two(points, self._train_points)
         members, outsiders = (nearest_two(p, points)[0] for p in (self._train_points, self._outsiders))
         auc, hits = membership_attack(
-            relative_distance(members, self._calibration[0]), relative_distance(outsiders, self._calibration[1])
+            relative_distance(members, self._usual_distances[0]), relative_distance(outsiders, self._usual_distances[1])
         )
         return {
             "dcr_share": nearer_share(nearest, nearest_two(points, self._holdout_points)[0]),
@@ -54,7 +54,7 @@ class RealSide:
         return self._holdout_points[::2]
 
     @cached_property
-    def _calibration(self) -> tuple[NDArray, NDArray]:
+    def _usual_distances(self) -> tuple[NDArray, NDArray]:
         """How far training rows and outsiders lie from real rows that are neither: rare rows lie far from anything."""
         others = self._holdout_points[1::2]
         return nearest_two(self._train_points, others)[0], nearest_two(self._outsiders, others)[0]

@@ -12,7 +12,7 @@ from decode.evaluate.columns import w1
 from rasterize.strokes.frame import Frame
 from rasterize.strokes.pen import Pen
 from rasterize.strokes.places import Place
-from rasterize.strokes.spec import Drawing, Spec
+from rasterize.strokes.spec import Drawing, StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 SIDE_PX = 32
@@ -58,7 +58,7 @@ class RealPictures:
     @cached_property
     def _pen(self) -> Pen:
         lat, lng = self.places["lat"], self.places["lng"]
-        spec = Spec(
+        spec = StrokeSpec(
             frame=Frame.around(lat, lng, height=SIDE_PX, width=SIDE_PX),
             drawing=Drawing(),
             channels=(),

@@ -12,7 +12,7 @@ from PIL import Image
 
 from decode.evaluate import charts
 from decode.evaluate.charts import Chart
-from decode.evaluate.judge import Judgement
+from decode.evaluate.measure import Measurement
 from rasterize.errors import InputError
 from rasterize.files import write_atomically
 from rasterize.imageset import ImageSet
@@ -26,13 +26,13 @@ IMAGES_SHOWN = 9
 PICTURE_PX = 640
 
 
-def write_report(path: Path, judgement: Judgement, *, run: Path | None = None) -> None:
+def write_report(path: Path, measurement: Measurement, *, run: Path | None = None) -> None:
     """Write the report atomically. What the run folder does not hold (yet) is said to be missing."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"figure": format_figure, "thousands": "{:,}".format}
-    page = environment.get_template("report.html").render(**_content(judgement, run))
+    page = environment.get_template("report.html").render(**_content(measurement, run))
     with write_atomically(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
@@ -46,15 +46,15 @@ def format_figure(value: float | None) -> str:
     return f"{value:.{decimals}f}".replace("-", "−")
 
 
-def _content(judgement: Judgement, run: Path | None) -> dict[str, Any]:
+def _content(measurement: Measurement, run: Path | None) -> dict[str, Any]:
     """Everything the template shows."""
-    real, synthetic, places = judgement.holdout, judgement.shown, judgement.places
+    real, synthetic, places = measurement.holdout, measurement.shown, measurement.places
     maps, map_top = charts.density_maps(real, synthetic, places)
     return {
-        "figures": judgement.figures,
+        "figures": measurement.figures,
         "better": BETTER,
         "is_simulated": is_simulated(run),
-        "steps": _steps(judgement, run),
+        "steps": _steps(measurement, run),
         "maps": maps,
         "map_top": map_top,
         "charts": charts.distribution_charts(real, synthetic),
@@ -93,15 +93,15 @@ def _pretty(value: dict[str, Any] | None) -> str | None:
 # ---- pictures ------------------------------------------------------------------------------------------------------
 
 
-def _steps(judgement: Judgement, run: Path | None) -> list[Chart]:
+def _steps(measurement: Measurement, run: Path | None) -> list[Chart]:
     """Trips → images → fakes → trips."""
     ends = []
     for kind, trips, colour in (
-        ("real", judgement.holdout, charts.REAL),
-        ("synthetic", judgement.shown, charts.SYNTHETIC),
+        ("real", measurement.holdout, charts.REAL),
+        ("synthetic", measurement.shown, charts.SYNTHETIC),
     ):
         alt = f"{charts.SAMPLE_TRIPS} {kind} trips as lines between stations"
-        html = charts.sample_map(trips, judgement.places, colour=colour, alt=alt, name=f"sample-{kind}")
+        html = charts.sample_map(trips, measurement.places, colour=colour, alt=alt, name=f"sample-{kind}")
         ends.append(Chart(title=f"{kind.capitalize()} trips", html=html))
     images = [
         Chart(title=title, html=_image_grid(run, folder, f"{what} trip pictures"))

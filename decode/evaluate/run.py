@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from decode.evaluate.judge import ROWS_CAP, judge
+from decode.evaluate.measure import ROWS_CAP, measure_tables
 from rasterize.errors import InputError
 from rasterize.files import write_json
 
@@ -25,22 +25,22 @@ def compare(
     """Judge synthetic trips against real ones; writes `out`/metrics.json and `out`/index.html, returns the figures.
 
     run : the run folder, whose pictures and settings the report shows, and whose stations are known if `stations` are
-    not given. Everything else, and the errors: see `judge`.
+    not given. Everything else, and the errors: see `measure_tables`.
     """
     from decode.evaluate.report import write_report  # matplotlib is slow to import
 
     if stations is None and run is not None and (run / "stations.parquet").exists():
         stations = pd.read_parquet(run / "stations.parquet", columns=["station_id"])
-    judgement = judge(real, synthetic, others=others, stations=stations, seed=seed, rows_cap=rows_cap)
+    measurement = measure_tables(real, synthetic, others=others, stations=stations, seed=seed, rows_cap=rows_cap)
     (out / "metrics.json").unlink(missing_ok=True)  # written last: it marks a finished report
-    write_report(out / "index.html", judgement, run=run)
-    write_json(out / "metrics.json", judgement.figures)
-    return judgement.figures
+    write_report(out / "index.html", measurement, run=run)
+    write_json(out / "metrics.json", measurement.figures)
+    return measurement.figures
 
 
 def _real_and_synthetic(tables: list[str], thirds: dict[str, Path | None]) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """The real trips, from one file or from three, and the synthetic ones."""
-    from decode.evaluate.judge import THIRDS, join_thirds
+    from decode.evaluate.measure import THIRDS, join_thirds
     from rasterize.ingest.ingest import read_trips
 
     absent = [f"--{name}" for name, path in thirds.items() if path is None]

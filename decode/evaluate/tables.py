@@ -46,7 +46,7 @@ def shuffle_columns(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFra
     return pd.DataFrame({column: rng.permutation(table[column].to_numpy()) for column in table})
 
 
-def find_places(trips: Iterable[pd.DataFrame]) -> pd.DataFrame:
+def locate_stations(trips: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Where each station lies: the median of its coordinates in the first table that knows it. Index id; lat, lng."""
     found = []
     for table in trips:

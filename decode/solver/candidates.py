@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from decode.solver.forward_model import Scene, merge_short
+from decode.solver.forward_model import ForwardModel, merge_short
 from rasterize.jit import compiled
 from rasterize.strokes.trace import halve, trace, trace_path
 
@@ -20,7 +20,7 @@ STRIDE, SLACK = 8, 0.25  # of a first look at a stroke, and how much less of it 
 EVIDENCE = 0.4  # of a full line: level around a place without a blob that makes it an end
 
 
-class Candidates(NamedTuple):
+class CandidateBuffers(NamedTuple):
     """Room for the candidates of one image, and how each looks; used again for every image.
 
     ends : int32 [M, 3], origin, destination, route (−1: straight). local : int32 [M, 2], the same ends as indices into
@@ -37,10 +37,10 @@ class Candidates(NamedTuple):
     middles: NDArray
 
 
-def make_room(scene: Scene) -> Candidates:
+def make_buffers(model: ForwardModel) -> CandidateBuffers:
     """Room for the candidates of any image of a scene."""
-    longest = int(np.diff(scene.route_offsets).max(initial=1)) * (scene.atlas.height + scene.atlas.width + 4)
-    return Candidates(
+    longest = int(np.diff(model.route_offsets).max(initial=1)) * (model.atlas.height + model.atlas.width + 4)
+    return CandidateBuffers(
         ends=np.empty((MAX_CANDIDATES, 3), np.int32),
         local=np.empty((MAX_CANDIDATES, 2), np.int32),
         starts=np.zeros(MAX_CANDIDATES + 1, np.int64),
@@ -88,19 +88,19 @@ def blob_amplitudes(plane, atlas, least):
 
 
 @compiled()
-def _level_around(place, half, field, scene):
+def _level_around(place, half, field, model):
     """The highest level of one half in the nine pixels around a place, as a share of a full line's."""
-    width = scene.atlas.width
-    column, row = int(scene.atlas.place_xy[place, 0]), int(scene.atlas.place_xy[place, 1])
+    width = model.atlas.width
+    column, row = int(model.atlas.place_xy[place, 0]), int(model.atlas.place_xy[place, 1])
     highest = np.float32(0)
-    for y in range(max(0, row - 1), min(scene.atlas.height, row + 2)):
+    for y in range(max(0, row - 1), min(model.atlas.height, row + 2)):
         for x in range(max(0, column - 1), min(width, column + 2)):
             highest = max(highest, field[2 * (y * width + x) + half])
-    return highest / scene.peak if scene.peak > 0 else highest
+    return highest / model.peak if model.peak > 0 else highest
 
 
 @compiled()
-def find_ends(load, half, field, scene, trips_per_image, with_faint):
+def find_ends(load, half, field, model, trips_per_image, with_faint):
     """Places that may be an end: those with a blob, then (if `with_faint`) those where a stroke seems to end.
 
     load : float32 [P], trips per place as its blobs tell. half : 0 for origins, 1 for destinations. Returns the places
@@ -113,15 +113,15 @@ def find_ends(load, half, field, scene, trips_per_image, with_faint):
         strongest = max(strongest, load[p])
     least = np.float32(BLOB_THRESHOLD)
     if trips_per_image == 1:  # however faintly the generator painted it
-        least = np.float32(max(scene.faintest, SHARE_OF_STRONGEST * strongest))
+        least = np.float32(max(model.faintest, SHARE_OF_STRONGEST * strongest))
     for p in range(places):
-        if scene.grey or load[p] > least:
+        if model.grey or load[p] > least:
             found[count] = p
             count += 1
     with_blob = count
-    if with_faint and not scene.grey:
+    if with_faint and not model.grey:
         for p in range(places):
-            if load[p] <= least and _level_around(p, half, field, scene) > EVIDENCE:
+            if load[p] <= least and _level_around(p, half, field, model) > EVIDENCE:
                 found[count] = p
                 count += 1
     return found[:count], with_blob
@@ -154,55 +154,57 @@ def _painted_share(first, last, stride, pixels, halves, field, peak):
 
 
 @compiled()
-def place_stroke(origin, destination, route, first, room, scene):
+def place_stroke(origin, destination, route, first, buffers, model):
     """Write the pieces of a candidate at `first`; returns where they end. A straight round trip has none.
 
     In a grey picture a round trip is its blob.
     """
-    atlas, places = scene.atlas, len(scene.atlas.place_xy)
+    atlas, places = model.atlas, len(model.atlas.place_xy)
     if route >= 0:
-        path = scene.route_points[scene.route_offsets[route] : scene.route_offsets[route + 1]]
-        pixels, halves = room.pixels[first:], room.halves[first:]
-        count = trace_path(path[:, 0], path[:, 1], atlas.height, atlas.width, pixels, room.lengths, room.middles)
-        halve(count, room.lengths, room.middles, np.float32(1), halves)
-    elif origin == destination and scene.grey:
-        count = scene.sharp.shape[1]
+        path = model.route_points[model.route_offsets[route] : model.route_offsets[route + 1]]
+        pixels, halves = buffers.pixels[first:], buffers.halves[first:]
+        count = trace_path(path[:, 0], path[:, 1], atlas.height, atlas.width, pixels, buffers.lengths, buffers.middles)
+        halve(count, buffers.lengths, buffers.middles, np.float32(1), halves)
+    elif origin == destination and model.grey:
+        count = model.sharp.shape[1]
         for i in range(count):
-            room.pixels[first + i] = scene.sharp_at[origin, i]
-            room.halves[first + i, 0] = scene.sharp[origin, i]
-            room.halves[first + i, 1] = 0
+            buffers.pixels[first + i] = model.sharp_at[origin, i]
+            buffers.halves[first + i, 0] = model.sharp[origin, i]
+            buffers.halves[first + i, 1] = 0
         return first + count
-    elif scene.bent or origin == destination:
+    elif model.bent or origin == destination:
         return first
     elif len(atlas.starts) > 1:
         pair = origin * places + destination
         begin, end = atlas.starts[pair], atlas.starts[pair + 1]
-        return _copy(begin, end, atlas.pixels, atlas.halves, first, room.pixels, room.halves)
+        return _copy(begin, end, atlas.pixels, atlas.halves, first, buffers.pixels, buffers.halves)
     else:
         (x0, y0), (x1, y1) = atlas.place_xy[origin], atlas.place_xy[destination]
-        count = trace(x0, y0, x1, y1, atlas.height, atlas.width, room.pixels[first:], room.lengths, room.middles)
-        halve(count, room.lengths, room.middles, np.float32(1), room.halves[first:])
-    if len(scene.soft) > 1:
-        count = merge_short(first, count, room.pixels, room.halves)
-    if scene.grey:
+        count = trace(
+            x0, y0, x1, y1, atlas.height, atlas.width, buffers.pixels[first:], buffers.lengths, buffers.middles
+        )
+        halve(count, buffers.lengths, buffers.middles, np.float32(1), buffers.halves[first:])
+    if len(model.soft) > 1:
+        count = merge_short(first, count, buffers.pixels, buffers.halves)
+    if model.grey:
         for i in range(first, first + count):
-            room.halves[i, 0] += room.halves[i, 1]
-            room.halves[i, 1] = 0
+            buffers.halves[i, 0] += buffers.halves[i, 1]
+            buffers.halves[i, 1] = 0
     return first + count
 
 
 @compiled()
-def _consider(i, k, route, count, origin, destination, least, field, scene, room):
+def _consider(i, k, route, count, origin, destination, least, field, model, buffers):
     """Take one trip as candidate `count` if its stroke is painted to the share `least`; returns the new count.
 
     −1: there is no more room.
     """
-    first = room.starts[count]
-    last = place_stroke(origin, destination, route, first, room, scene)
+    first = buffers.starts[count]
+    last = place_stroke(origin, destination, route, first, buffers, model)
     is_stroke = last > first and (origin != destination or route >= 0)
-    if is_stroke and not _is_painted(first, last, room.pixels, room.halves, field, scene.peak, least):
+    if is_stroke and not _is_painted(first, last, buffers.pixels, buffers.halves, field, model.peak, least):
         return count
-    return _register(count, last, (i, k), (origin, destination, route), room.ends, room.local, room.starts)
+    return _register(count, last, (i, k), (origin, destination, route), buffers.ends, buffers.local, buffers.starts)
 
 
 @compiled()
@@ -226,8 +228,8 @@ def _copy(first, last, pixels, halves, at, to_pixels, to_halves):
 
 
 @compiled()
-def find_candidates(origins, destinations, field, scene, room, both, alone):
-    """Fill `room` with trips between possible ends whose stroke is painted; returns how many.
+def find_candidates(origins, destinations, field, model, buffers, both, alone):
+    """Fill `buffers` with trips between possible ends whose stroke is painted; returns how many.
 
     origins, destinations : (places, how many of them have a blob), see `find_ends`. A trip whose two ends have a blob
     needs a stroke painted to the share `both`, one with a single blob to the share `alone`. If there are too many, the
@@ -235,24 +237,30 @@ def find_candidates(origins, destinations, field, scene, room, both, alone):
     """
     raised, count = 0.0, -1
     while count < 0 and raised < 0.999:
-        count = _consider_all(origins, destinations, field, scene, room, both, alone, raised)
+        count = _consider_all(origins, destinations, field, model, buffers, both, alone, raised)
         raised += (1 - raised) / 2
     return max(count, 0)
 
 
 @compiled()
-def _consider_all(origins, destinations, field, scene, room, both, alone, raised):
+def _consider_all(origins, destinations, field, model, buffers, both, alone, raised):
     """One pass of `find_candidates`; −1 if there are too many."""
-    places, count, with_routes = len(scene.atlas.place_xy), 0, len(scene.route_keys) > 0
-    tabled = len(scene.atlas.starts) > 1 and not scene.bent
+    places, count, with_routes = len(model.atlas.place_xy), 0, len(model.route_keys) > 0
+    tabled = len(model.atlas.starts) > 1 and not model.bent
     # taken out of their tuples once: a call with a tuple costs more than most strokes
-    starts, pixels, halves, peak = scene.atlas.starts, scene.atlas.pixels, scene.atlas.halves, scene.peak
-    ends, local, room_starts, room_pixels, room_halves = room.ends, room.local, room.starts, room.pixels, room.halves
+    starts, pixels, halves, peak = model.atlas.starts, model.atlas.pixels, model.atlas.halves, model.peak
+    ends, local, room_starts, room_pixels, room_halves = (
+        buffers.ends,
+        buffers.local,
+        buffers.starts,
+        buffers.pixels,
+        buffers.halves,
+    )
     for i in range(len(origins[0])):
         for k in range(len(destinations[0])):
             origin, destination = origins[0][i], destinations[0][k]
             blobs = (i < origins[1]) + (k < destinations[1])
-            if blobs == 0 or (scene.grey and destination < origin) or (origin == destination and blobs < 2):
+            if blobs == 0 or (model.grey and destination < origin) or (origin == destination and blobs < 2):
                 continue  # without direction a → b and b → a are one picture
             least = both if blobs == 2 else alone
             least += raised * (1 - least)
@@ -266,12 +274,12 @@ def _consider_all(origins, destinations, field, scene, room, both, alone, raised
             else:
                 first = last = 0
                 if with_routes:
-                    first, last = np.searchsorted(scene.route_keys, pair), np.searchsorted(scene.route_keys, pair + 1)
+                    first, last = np.searchsorted(model.route_keys, pair), np.searchsorted(model.route_keys, pair + 1)
                 if first == last:
-                    count = _consider(i, k, -1, count, origin, destination, least, field, scene, room)
+                    count = _consider(i, k, -1, count, origin, destination, least, field, model, buffers)
                 for route in range(first, last):
                     if count >= 0:
-                        count = _consider(i, k, route, count, origin, destination, least, field, scene, room)
+                        count = _consider(i, k, route, count, origin, destination, least, field, model, buffers)
             if count < 0:
                 return -1
     return count

@@ -19,22 +19,22 @@ from decode.solver.candidates import (
     SUPPORT,
     SUPPORT_ALONE,
     SUPPORT_OF_ONLY,
-    Candidates,
+    CandidateBuffers,
     blob_amplitudes,
     find_candidates,
     find_ends,
-    make_room,
+    make_buffers,
 )
 from decode.solver.degradation import CLEAN, Degradation
-from decode.solver.forward_model import make_scene
+from decode.solver.forward_model import make_forward_model
 from decode.solver.gram import MAX_ROWS, make_gram
-from decode.solver.painted_values import painted_values
+from decode.solver.painted_values import fit_painted_values
 from decode.solver.routes import Routes
 from decode.solver.search import find_amplitudes, find_margins, search_counts
 from decode.solver.solution import EVIDENCE, Solution
 from rasterize.jit import compiled
 from rasterize.strokes.blur import blur
-from rasterize.strokes.spec import Spec
+from rasterize.strokes.spec import StrokeSpec
 
 CHUNK = 32  # images a thread takes at a time
 SOFT_PX = 0.7  # strokes that are not clean are compared through this much more blur: it forgives ends that are off
@@ -43,10 +43,10 @@ LOST = 0.01  # share of lost blobs above which every image is searched for their
 OK, BLANK, NOT_FINITE, OVERFULL = 0, 1, 2, 3
 
 
-class _Work(NamedTuple):
+class _Buffers(NamedTuple):
     """Memory that one thread uses again for every image."""
 
-    room: Candidates
+    buffers: CandidateBuffers
     rows: NDArray  # float32 [MAX_ROWS, MAX_CANDIDATES]
     dense: NDArray  # float32 [2 · area]
     field: NDArray  # float32 [2 · area]
@@ -60,7 +60,7 @@ class Decoder:
 
     def __init__(
         self,
-        spec: Spec,
+        spec: StrokeSpec,
         *,
         degradation: Degradation = CLEAN,
         routes: Routes | None = None,
@@ -70,7 +70,7 @@ class Decoder:
         self.spec = spec
         self.threads = threads or os.cpu_count()
         is_clean = degradation.total_blur_px < 0.1 and degradation.noise < 0.01
-        self.scene = make_scene(
+        self.model = make_forward_model(
             spec,
             blur_px=degradation.total_blur_px,
             soft_px=0.0 if is_clean else SOFT_PX,
@@ -105,7 +105,14 @@ class Decoder:
             mine = tuple(array[part] for array in out)
             trips_per_image, levels = self.spec.trips_per_image, (self.scales, self.shifts, self.cuts, self.usual)
             _decode_range(
-                images[part], self.scene, trips_per_image, self.limit, levels, self.with_lost, self._work(), mine
+                images[part],
+                self.model,
+                trips_per_image,
+                self.limit,
+                levels,
+                self.with_lost,
+                self._make_buffers(),
+                mine,
             )
 
         parts = [slice(begin, begin + CHUNK) for begin in range(0, count, CHUNK)]
@@ -123,10 +130,10 @@ class Decoder:
             state=state,
         )
 
-    def _work(self) -> _Work:
-        area = self.scene.atlas.height * self.scene.atlas.width
-        return _Work(
-            room=make_room(self.scene),
+    def _make_buffers(self) -> _Buffers:
+        area = self.model.atlas.height * self.model.atlas.width
+        return _Buffers(
+            buffers=make_buffers(self.model),
             rows=np.empty((MAX_ROWS, MAX_CANDIDATES), np.float32),
             dense=np.zeros(2 * area, np.float32),
             field=np.zeros(2 * area, np.float32),
@@ -136,7 +143,9 @@ class Decoder:
         )
 
 
-def solve(images: NDArray, spec: Spec, *, degradation: Degradation = CLEAN, routes: Routes | None = None) -> Solution:
+def solve(
+    images: NDArray, spec: StrokeSpec, *, degradation: Degradation = CLEAN, routes: Routes | None = None
+) -> Solution:
     """Decode a batch of images [N, C, H, W]; for many batches keep a `Decoder`."""
     return Decoder(spec, degradation=degradation, routes=routes).solve(images)
 
@@ -166,33 +175,33 @@ def _take_plane(plane, scale, shift, cut, pad, out):
 
 
 @compiled()
-def _take_image(image, scales, shifts, cuts, scene, work):
+def _take_image(image, scales, shifts, cuts, model, work):
     """Write an image into the padded frame, its strokes softened; returns its energy, NaN if that is not finite.
 
     `work.painted` gets the mass that values are painted with (A + B + O, or the grey plane), then the painted planes.
     """
     drawn, energy, rest = len(work.planes), 0.0, 0.0
     for plane in range(drawn):
-        energy += _take_plane(image[plane], scales[plane], shifts[plane], cuts[plane], scene.pad, work.planes[plane])
+        energy += _take_plane(image[plane], scales[plane], shifts[plane], cuts[plane], model.pad, work.planes[plane])
     for plane in range(drawn, len(image)):
         out = work.painted[1 + plane - drawn]
-        rest += _take_plane(image[plane], scales[plane], shifts[plane], cuts[plane], scene.pad, out)
+        rest += _take_plane(image[plane], scales[plane], shifts[plane], cuts[plane], model.pad, out)
     if not np.isfinite(energy + rest):
         return np.nan
     if len(image) > drawn:
         work.painted[0] = 0
-        for plane in range(1 if scene.grey else 3):
+        for plane in range(1 if model.grey else 3):
             gain = scales[drawn] / scales[plane]  # painted planes are as faint as strokes are
             for i in range(work.painted.shape[1]):
                 work.painted[0, i] += gain * work.planes[plane, i]
-    if len(scene.soft) > 1:
-        height, width, scratch = scene.atlas.height, scene.atlas.width, work.scratch[0]
-        for plane in range(1 if scene.grey else 2):
+    if len(model.soft) > 1:
+        height, width, scratch = model.atlas.height, model.atlas.width, work.scratch[0]
+        for plane in range(1 if model.grey else 2):
             energy -= _squared(work.planes[plane])
-            blur(work.planes[plane], scene.soft, height, width, work.planes[plane], scratch)
+            blur(work.planes[plane], model.soft, height, width, work.planes[plane], scratch)
             energy += _squared(work.planes[plane])
         for plane in range(len(work.painted) if len(image) > drawn else 0):
-            blur(work.painted[plane], scene.soft, height, width, work.painted[plane], scratch)
+            blur(work.painted[plane], model.soft, height, width, work.painted[plane], scratch)
     return energy
 
 
@@ -230,42 +239,42 @@ def _explain(count, gram, trips_per_image, limit, energy):
 
 
 @compiled()
-def _decode_image(scene, trips_per_image, limit, usual, with_lost, energy, work):
+def _decode_image(model, trips_per_image, limit, usual, with_lost, energy, work):
     """Candidates and their counts, inner products, margins, the Gram matrix, and energy left.
 
     Where blobs seem to be missing there is a second look, with one end of each trip free.
     """
-    atlas, room, planes, field = scene.atlas, work.room, work.planes, work.field
-    for half in range(1 if scene.grey else 2):
-        blur(planes[half], scene.taps, atlas.height, atlas.width, work.scratch[0], work.scratch[1])
+    atlas, buffers, planes, field = model.atlas, work.buffers, work.planes, work.field
+    for half in range(1 if model.grey else 2):
+        blur(planes[half], model.taps, atlas.height, atlas.width, work.scratch[0], work.scratch[1])
         for i in range(len(planes[half])):
             field[2 * i + half] = work.scratch[0, i]
     load = np.zeros((2, len(atlas.place_xy)), np.float32)
-    if not scene.grey:
-        least = scene.faintest if trips_per_image == 1 else np.float32(BLOB_SUSPECTED)
+    if not model.grey:
+        least = model.faintest if trips_per_image == 1 else np.float32(BLOB_SUSPECTED)
         load[0], load[1] = blob_amplitudes(planes[2], atlas, least), blob_amplitudes(planes[3], atlas, least)
     both, alone = SUPPORT, SUPPORT_ALONE
     if trips_per_image == 1:  # there is one, so the best will be it, however faint
-        both, alone = SUPPORT if scene.grey else 0.0, SUPPORT_OF_ONLY
+        both, alone = SUPPORT if model.grey else 0.0, SUPPORT_OF_ONLY
     while True:
-        origins = find_ends(load[0], 0, field, scene, trips_per_image, with_lost)
-        destinations = find_ends(load[1], 1, field, scene, trips_per_image, with_lost)
-        count = find_candidates(origins, destinations, field, scene, room, both, alone)
-        gram = make_gram(count, origins[0], destinations[0], field, planes[2:], scene, room, work.rows, work.dense)
+        origins = find_ends(load[0], 0, field, model, trips_per_image, with_lost)
+        destinations = find_ends(load[1], 1, field, model, trips_per_image, with_lost)
+        count = find_candidates(origins, destinations, field, model, buffers, both, alone)
+        gram = make_gram(count, origins[0], destinations[0], field, planes[2:], model, buffers, work.rows, work.dense)
         counts, slopes, margins, left = _explain(count, gram, trips_per_image, limit, energy)
-        if with_lost or scene.grey or scene.bent or left <= (ENERGY_LEFT + 2 * usual) * energy:
+        if with_lost or model.grey or model.bent or left <= (ENERGY_LEFT + 2 * usual) * energy:
             return counts, slopes, margins, gram, max(left, 0.0)
         with_lost = True
 
 
 @compiled()
-def _write_values(chosen, counts, scene, work, values):
+def _write_values(chosen, counts, model, work, values):
     """Levels of the painted planes of the chosen candidates, a row per trip."""
     trips, many = np.empty((len(chosen), 3), np.int32), np.empty(len(chosen), np.int64)
     for k in range(len(chosen)):
-        trips[k] = work.room.ends[chosen[k]]
+        trips[k] = work.buffers.ends[chosen[k]]
         many[k] = counts[chosen[k]]
-    levels = painted_values(trips, many, work.painted, scene, work.room, work.dense)
+    levels = fit_painted_values(trips, many, work.painted, model, work.buffers, work.dense)
     row = 0
     for k in range(len(chosen)):
         for _ in range(many[k]):
@@ -274,17 +283,17 @@ def _write_values(chosen, counts, scene, work, values):
 
 
 @compiled()
-def _decode_range(images, scene, trips_per_image, limit, levels, with_lost, work, out):
+def _decode_range(images, model, trips_per_image, limit, levels, with_lost, work, out):
     """Decode images one by one into the arrays of `out`."""
     scales, shifts, cuts, usual = levels
     trips, evidence, values, found, state, left_share = out
     for b in range(len(images)):
-        energy = _take_image(images[b], scales, shifts, cuts, scene, work)
+        energy = _take_image(images[b], scales, shifts, cuts, model, work)
         if not np.isfinite(energy):  # too bright to be squared is bright, not wrong
             state[b] = OVERFULL if np.isfinite(images[b].ravel()).all() else NOT_FINITE
             continue
         counts, slopes, margins, gram, left = _decode_image(
-            scene, trips_per_image, limit, usual, with_lost, energy, work
+            model, trips_per_image, limit, usual, with_lost, energy, work
         )
         total = counts.sum()
         if total == 0 or total > limit:
@@ -293,11 +302,11 @@ def _decode_range(images, scene, trips_per_image, limit, levels, with_lost, work
         chosen = np.flatnonzero(counts > 0)
         for j in chosen:
             for _ in range(counts[j]):
-                trips[b, found[b]] = work.room.ends[j]
+                trips[b, found[b]] = work.buffers.ends[j]
                 evidence[b, found[b], 0] = margins[j] / gram.norms[j]
                 evidence[b, found[b], 1] = 1 + slopes[j] / gram.norms[j]
                 evidence[b, found[b], 2] = left / (total * gram.norms[j])
                 found[b] += 1
         if values.shape[2] > 0:
-            _write_values(chosen, counts, scene, work, values[b])
+            _write_values(chosen, counts, model, work, values[b])
         left_share[b] = sqrt(left / max(energy, 1e-12))

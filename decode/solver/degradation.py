@@ -12,7 +12,7 @@ from scipy.special import ndtr
 
 from rasterize.strokes.blur import gaussian_taps
 from rasterize.strokes.pen import Pen
-from rasterize.strokes.spec import Spec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 
@@ -78,7 +78,7 @@ MILD = Degradation(blur_px=0.3, jitter_px=0.175, gain_sd=0.06, noise=0.04, clipp
 DEGRADATIONS: Mapping[str, Degradation] = MappingProxyType({"none": CLEAN, "mild": MILD, "medium": MEDIUM})
 
 
-def draw_degraded(spec: Spec, strokes: Strokes, degradation: Degradation, rng: np.random.Generator) -> NDArray:
+def draw_degraded(spec: StrokeSpec, strokes: Strokes, degradation: Degradation, rng: np.random.Generator) -> NDArray:
     """Draw strokes as a generator would that spoils them so: levels, float32 [N, C, H, W]."""
     count, (planes, height, width) = len(strokes.ends), spec.shape
     off = rng.normal(0, degradation.jitter_px, (count, 2, 2))  # [S, end, x or y]

@@ -9,7 +9,7 @@ from decode.solver.routes import Routes
 from rasterize.jit import compiled
 from rasterize.strokes.atlas import Atlas, make_atlas
 from rasterize.strokes.blur import blob_radius, blob_table, gaussian_taps
-from rasterize.strokes.spec import Spec
+from rasterize.strokes.spec import StrokeSpec
 
 SOFT_PX = 0.7  # strokes that are not clean are compared through this much more blur: it forgives ends that are off
 SHORT = np.float32(0.5)  # pixels: pieces of a blurred stroke that are merged with a neighbour
@@ -18,7 +18,7 @@ SURE = 4.0  # standard deviations above which a blob is none of noise
 FAINTEST = 0.03, 0.15  # trips, between which that may be
 
 
-class Scene(NamedTuple):
+class ForwardModel(NamedTuple):
     """Places and routes as they look after the generator's blur, in a frame padded so that no blur is cut off.
 
     atlas : strokes thin, with a length in pixels; blobs blurred; everything in the padded frame.
@@ -48,9 +48,9 @@ class Scene(NamedTuple):
     bent: bool
 
 
-def make_scene(
-    spec: Spec, *, blur_px: float = 0.0, soft_px: float = 0.0, noise: float = 0.0, routes: Routes | None = None
-) -> Scene:
+def make_forward_model(
+    spec: StrokeSpec, *, blur_px: float = 0.0, soft_px: float = 0.0, noise: float = 0.0, routes: Routes | None = None
+) -> ForwardModel:
     """The scene of a spec whose images are blurred by a Gaussian of `blur_px`; `soft_px` more is put on strokes.
 
     noise : standard deviation of a pixel, in units of a stroke.
@@ -73,7 +73,7 @@ def make_scene(
     # across a line, the profile of a Gaussian of the blur and of the pixel itself
     peak = 1 / np.sqrt(2 * np.pi * (2 * stroke_px**2 + 1 / 12)) if stroke_px else 0.0
     routes = routes or Routes.none()
-    return Scene(
+    return ForwardModel(
         atlas=atlas,
         sharp_at=sharp_at,
         sharp=sharp * np.float32(drawing.blob_gain),

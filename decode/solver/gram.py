@@ -16,7 +16,7 @@ EASE = 0.1  # a trip of a spoilt image counts where it explains (1 − EASE) / 2
 class Gram(NamedTuple):
     """The candidates of one image by their inner products, and what these are computed from.
 
-    starts, pixels, halves, local : as in `Candidates`. twice, width : as in `Scene` and its atlas.
+    starts, pixels, halves, local : as in `CandidateBuffers`. twice, width : as in `ForwardModel` and its atlas.
     rows : float32 [MAX_ROWS, M]; row_of : int32 [M], −1 where the row is not known yet; used : int64 [1], how many are.
     norms : float32 [M], squared norms. slopes : float32 [M], inner products with the image.
     overlap : float32 [2, L, L], inner products of the blobs of local ends. boxes : int32 [M, 4], columns and rows that
@@ -43,43 +43,43 @@ class Gram(NamedTuple):
 
 
 @compiled()
-def make_gram(count, origins, destinations, field, planes, scene, room, rows, dense):
+def make_gram(count, origins, destinations, field, planes, model, buffers, rows, dense):
     """The Gram matrix of `count` candidates, as yet without rows.
 
     field : float32 [2 · area], the stroke planes after the blur, alternating. planes : float32 [2, area], of blobs.
     """
-    width = scene.atlas.width
+    width = model.atlas.width
     places = max(len(origins), len(destinations))
     overlap, matched = np.zeros((2, places, places), np.float32), np.zeros((2, places), np.float32)
-    if not scene.grey:
+    if not model.grey:
         for side in range(2):
             _compare_blobs(
-                origins if side == 0 else destinations, planes[side], scene.atlas, overlap[side], matched[side]
+                origins if side == 0 else destinations, planes[side], model.atlas, overlap[side], matched[side]
             )
     row_of, norms = np.full(count, -1, np.int32), np.empty(count, np.float32)
     slopes, boxes = np.empty(count, np.float32), np.empty((count, 4), np.int32)
     pair_of = np.full((places, places), -1, np.int32)
-    tabled = len(scene.norms) > 0
+    tabled = len(model.norms) > 0
     for j in range(count):
-        first, last = room.starts[j], room.starts[j + 1]
-        i, k = room.local[j]
-        origin, destination, route = room.ends[j]
+        first, last = buffers.starts[j], buffers.starts[j + 1]
+        i, k = buffers.local[j]
+        origin, destination, route = buffers.ends[j]
         if route < 0 and origin != destination:
-            _box_between(scene.atlas.place_xy, origin, destination, len(scene.twice) // 2, boxes[j])
+            _box_between(model.atlas.place_xy, origin, destination, len(model.twice) // 2, boxes[j])
         else:
-            find_box(first, last, room.pixels, width, len(scene.twice) // 2, boxes[j])
+            find_box(first, last, buffers.pixels, width, len(model.twice) // 2, boxes[j])
         if tabled and route < 0 and origin != destination:
-            norms[j] = scene.norms[origin * len(scene.atlas.place_xy) + destination]
+            norms[j] = model.norms[origin * len(model.atlas.place_xy) + destination]
         else:
-            spread(first, last, room.pixels, room.halves, scene.twice, width, dense)
-            norms[j] = product(first, last, room.pixels, room.halves, dense)
+            spread(first, last, buffers.pixels, buffers.halves, model.twice, width, dense)
+            norms[j] = product(first, last, buffers.pixels, buffers.halves, dense)
             clear(boxes[j], width, dense)
         norms[j] += overlap[0, i, i] + overlap[1, k, k] + np.float32(1e-9)
-        slopes[j] = product(first, last, room.pixels, room.halves, field) + matched[0, i] + matched[1, k]
+        slopes[j] = product(first, last, buffers.pixels, buffers.halves, field) + matched[0, i] + matched[1, k]
         if pair_of[i, k] < 0:
             pair_of[i, k] = j
-    ease = np.float32(EASE if len(scene.soft) > 1 else 0)
-    pieces = room.starts, room.pixels, room.halves, room.local, scene.twice, width
+    ease = np.float32(EASE if len(model.soft) > 1 else 0)
+    pieces = buffers.starts, buffers.pixels, buffers.halves, buffers.local, model.twice, width
     return Gram(*pieces, rows, row_of, np.zeros(1, np.int64), norms, slopes, overlap, boxes, pair_of, dense, ease)
 
 

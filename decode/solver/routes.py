@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from rasterize.errors import InputError
-from rasterize.strokes.spec import Spec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 REACH_PX = 2.0  # an end of a route farther from every place belongs to none
@@ -56,14 +56,14 @@ class Routes:
         point = self.offsets[route[stroke]] + np.arange(offsets[-1]) - offsets[stroke]
         return replace(strokes, paths=self.points[point], path_offsets=offsets)
 
-    def waypoints(self, spec: Spec) -> list[list[float]]:
+    def waypoints(self, spec: StrokeSpec) -> list[list[float]]:
         """Each route as a flat list [lat, lng, …] in degrees."""
         lat, lng = spec.frame.to_degrees(self.points[:, 0], self.points[:, 1])
         flat = np.stack([lat, lng], axis=1).round(6)
         return [flat[a:b].ravel().tolist() for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
 
 
-def read_routes(path: Path, spec: Spec) -> Routes:
+def read_routes(path: Path, spec: StrokeSpec) -> Routes:
     """A dictionary of routes from a file of lines, each end at its nearest place of `spec`.
 
     Raises

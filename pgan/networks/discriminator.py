@@ -73,7 +73,7 @@ class Discriminator(nn.Module):
     ) -> Tensor:
         """Logits [N / pack] of images [N, C, h, w]; `alpha` as in `Generator`, `parts` as in `minibatch_stddev`."""
         x, _ = self._features(images, level, alpha)
-        return self._judge(x, labels, parts)
+        return self._score(x, labels, parts)
 
     def with_gradients(
         self,
@@ -92,7 +92,7 @@ class Discriminator(nn.Module):
         x, adjoint = self._features(images, level, alpha)
 
         def total(x: Tensor) -> tuple[Tensor, Tensor]:
-            logits = self._judge(x, labels, parts)
+            logits = self._score(x, labels, parts)
             return logits.sum(), logits
 
         gradients, logits = torch.func.grad(total, has_aux=True)(x)
@@ -125,7 +125,7 @@ class Discriminator(nn.Module):
 
         return x, adjoint
 
-    def _judge(self, x: Tensor, labels: Tensor | None, parts: int) -> Tensor:
+    def _score(self, x: Tensor, labels: Tensor | None, parts: int) -> Tensor:
         deviation = minibatch_stddev(x, self.shape.stddev_group, parts=parts).to(x.dtype)
         kernel = self.same.kernel(x.dtype)
         # the deviation is one more map, of one value per image: what it adds is the same pattern for all

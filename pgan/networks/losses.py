@@ -11,7 +11,7 @@ from torch import Tensor
 WGAN_LAMBDA = 10.0
 WGAN_DRIFT = 1e-3
 
-Judged = tuple[Tensor, Tensor, Tensor]  # logits of reals, logits of fakes, penalty
+Scores = tuple[Tensor, Tensor, Tensor]  # logits of reals, logits of fakes, penalty
 
 
 class Critic(Protocol):
@@ -34,18 +34,18 @@ def one_centred(gradients: Tensor) -> Tensor:
     return ((gradients.float().square().sum((1, 2, 3)) + 1e-12).sqrt() - 1).square().mean()
 
 
-def _judge_with_r1(critic: Critic, reals: Tensor, fakes: Tensor, mix: Tensor | None) -> Judged:
+def _score_with_r1(critic: Critic, reals: Tensor, fakes: Tensor, mix: Tensor | None) -> Scores:
     (real,), (gradients,) = critic.logits_and_gradients(reals)
     (fake,) = critic.logits(fakes)
     return real, fake, zero_centred(gradients)
 
 
-def _judge_with_r1_r2(critic: Critic, reals: Tensor, fakes: Tensor, mix: Tensor | None) -> Judged:
+def _score_with_r1_r2(critic: Critic, reals: Tensor, fakes: Tensor, mix: Tensor | None) -> Scores:
     (real, fake), (at_reals, at_fakes) = critic.logits_and_gradients(reals, fakes)
     return real, fake, zero_centred(at_reals) + zero_centred(at_fakes)
 
 
-def _judge_between(critic: Critic, reals: Tensor, fakes: Tensor, mix: Tensor | None) -> Judged:
+def _score_between(critic: Critic, reals: Tensor, fakes: Tensor, mix: Tensor | None) -> Scores:
     real, fake = critic.logits(reals, fakes)
     _, (gradients,) = critic.logits_and_gradients(torch.lerp(reals, fakes, mix))
     return real, fake, WGAN_LAMBDA * one_centred(gradients)
@@ -63,14 +63,14 @@ def _wasserstein_d(real: Tensor, fake: Tensor) -> Tensor:
 class Loss:
     """One adversarial game.
 
-    `of_d` and `of_g` map logits of reals and fakes to a scalar; `judge` maps (critic, reals, fakes, mix [N, 1, 1, 1])
+    `of_d` and `of_g` map logits of reals and fakes to a scalar; `score` maps (critic, reals, fakes, mix [N, 1, 1, 1])
     to both logits and the penalty, which counts `gamma / 2` times if `scaled` (and then lazily), else as it is at every
     step. G sees the reals only in a `relative` game.
     """
 
     of_d: Callable[[Tensor, Tensor], Tensor]
     of_g: Callable[[Tensor | None, Tensor], Tensor]
-    judge: Callable[[Critic, Tensor, Tensor, Tensor | None], Judged]
+    score: Callable[[Critic, Tensor, Tensor, Tensor | None], Scores]
     scaled: bool = True
     relative: bool = False
 
@@ -80,20 +80,20 @@ LOSSES: Mapping[str, Loss] = {
     "ns-r1": Loss(
         of_d=_saturating_free_d,
         of_g=lambda real, fake: F.softplus(-fake).mean(),
-        judge=_judge_with_r1,
+        score=_score_with_r1,
     ),
     # Gulrajani et al. 2017 with the drift term of Karras et al. 2018
     "wgan-gp": Loss(
         of_d=_wasserstein_d,
         of_g=lambda real, fake: -fake.mean(),
-        judge=_judge_between,
+        score=_score_between,
         scaled=False,
     ),
     # relativistic pairing with both zero-centred penalties (Huang et al. 2024, R3GAN)
     "rpgan-r1-r2": Loss(
         of_d=lambda real, fake: F.softplus(fake - real).mean(),
         of_g=lambda real, fake: F.softplus(real - fake).mean(),
-        judge=_judge_with_r1_r2,
+        score=_score_with_r1_r2,
         relative=True,
     ),
 }

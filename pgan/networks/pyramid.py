@@ -29,27 +29,27 @@ def estimate_energies(images: Tensor, scales: Tensor) -> Tensor:
     """The mean squared length of a standardised real at each level, its mean image taken off, float32 [levels]."""
     energies = []
     for level in range(len(scales)):
-        reals = reals_at(images, scales, level=level, alpha=None).double()
+        reals = shrink_reals(images, scales, level=level, alpha=None).double()
         energies.append((reals - reals.mean(0)).square().sum((1, 2, 3)).mean().float())
     return torch.stack(energies)
 
 
-def standardised(images: Tensor, scales: Tensor) -> Tensor:
+def standardise(images: Tensor, scales: Tensor) -> Tensor:
     """Levels [N, C, h, w] → the networks' range, by the scales [C] of one level of growth."""
     return images / scales[:, None, None]
 
 
-def in_levels(images: Tensor, scales: Tensor) -> Tensor:
-    """The inverse of `standardised`."""
+def to_levels(images: Tensor, scales: Tensor) -> Tensor:
+    """The inverse of `standardise`."""
     return images * scales[:, None, None]
 
 
-def reals_at(images: Tensor, scales: Tensor, *, level: int, alpha: float | None) -> Tensor:
+def shrink_reals(images: Tensor, scales: Tensor, *, level: int, alpha: float | None) -> Tensor:
     """Full-size levels [N, C, H, W] → what D sees at `level`: pooled, standardised, and faded like G's output."""
     for _ in range(len(scales) - 1 - level):
         images = downsample(images)
-    sharp = standardised(images, scales[level])
+    sharp = standardise(images, scales[level])
     if alpha is None or level == 0:
         return sharp
-    blunt = upsample(standardised(downsample(images), scales[level - 1]))
+    blunt = upsample(standardise(downsample(images), scales[level - 1]))
     return torch.lerp(blunt, sharp, alpha)

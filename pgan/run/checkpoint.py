@@ -12,7 +12,7 @@ from pgan.networks.generator import Generator
 from pgan.run.run_record import differences
 from pgan.snapshot import Snapshot
 from pgan.steps.state import TrainState
-from pgan.tensor_files import FOREIGN, first_line, manifest_of, read_sealed, seal, write_sealed
+from pgan.tensor_files import FOREIGN, first_line, manifest_path, read_tensors, to_bytes, write_tensors
 from rasterize.errors import InputError
 
 
@@ -22,13 +22,13 @@ def save_checkpoint(model: Path, state: TrainState, *, identity: Mapping[str, An
     The name depends on the content, so that no save ever overwrites a file: whenever it is killed, the checkpoints of
     before are there.
     """
-    data, sha256 = seal(state.state_dict() | {"identity": json.dumps(identity)})
+    data, sha256 = to_bytes(state.state_dict() | {"identity": json.dumps(identity)})
     path = model / "checkpoints" / f"{state.nimg:09d}-{sha256[:8]}.pt"
-    write_sealed(path, data, sha256=sha256)
+    write_tensors(path, data, sha256=sha256)
     older = [other for other in list_checkpoints(model) if other != path and _nimg(other) <= state.nimg]
     for surplus in older[state.config.keep_checkpoints - 1 :]:
         surplus.unlink()
-        manifest_of(surplus).unlink(missing_ok=True)
+        manifest_path(surplus).unlink(missing_ok=True)
 
 
 def list_checkpoints(model: Path) -> list[Path]:
@@ -70,7 +70,7 @@ def load_checkpoint(path: Path, state: TrainState, *, identity: Mapping[str, Any
 
     A refused one may leave `state` half changed.
     """
-    saved = read_sealed(path, device=state.device)
+    saved = read_tensors(path, device=state.device)
     try:
         differ = differences(json.loads(saved["identity"]), identity)
         if differ:
@@ -106,7 +106,7 @@ def load_earlier(model: Path, snapshot: Snapshot, count: int) -> list[Snapshot]:
     for path in paths[:count]:
         generator = Generator(snapshot.generator.shape)
         try:
-            generator.load_state_dict(read_sealed(path, device=torch.device("cpu"))["ema"])
+            generator.load_state_dict(read_tensors(path, device=torch.device("cpu"))["ema"])
         except FOREIGN as error:
             raise InputError(f"{path}: not a checkpoint of these networks ({first_line(error)})") from error
         found.append(replace(snapshot, generator=generator.requires_grad_(False)))

@@ -8,21 +8,21 @@ from torch import nn
 from pgan.config import TrainConfig
 from pgan.networks.layers import count_parameters
 from pgan.networks.pyramid import estimate_energies, estimate_scales
-from pgan.run.setup import network_shape, sample_of
-from pgan.steps.schedule import Schedule, gamma_of
+from pgan.run.setup import network_shape, read_range_sample
+from pgan.steps.schedule import Schedule, penalty_weight
 from pgan.steps.state import make_networks
 from rasterize.imageset import ImageSet
 
 GROWING = ("to_image", "from_image")  # one layer per level, of which a hold uses its own
 
 
-def plan_of(run_folder: Path, config: TrainConfig) -> dict[str, Any]:
+def describe_dry_run(run_folder: Path, config: TrainConfig) -> dict[str, Any]:
     """The resolved settings, the networks and the phases of a run on RUN/images, as JSON; nothing is written."""
     images = ImageSet.open(run_folder / "images")
     shape = network_shape(config, images)
     generator, discriminator = make_networks(shape, seed=config.seed)
     schedule = Schedule.of(config, height=images.shape[1], width=images.shape[2])
-    sample = sample_of(images, config.seed)
+    sample = read_range_sample(images, config.seed)
     energies = estimate_energies(sample, estimate_scales(sample, shape.levels)).tolist()
     resolutions = [
         {
@@ -30,7 +30,7 @@ def plan_of(run_folder: Path, config: TrainConfig) -> dict[str, Any]:
             "width": shape.base_width * 2**level,
             "maps": shape.maps[level],
             "parameters": {"G": parameters_at(generator, level), "D": parameters_at(discriminator, level)},
-            "gamma": gamma_of(config, energies[level]),
+            "gamma": penalty_weight(config, energies[level]),
         }
         for level in range(shape.levels)
     ]

@@ -9,20 +9,20 @@ import numpy as np
 import torch
 
 from pgan.config import TrainConfig
-from pgan.networks.pyramid import standardised
+from pgan.networks.pyramid import standardise
 from pgan.run.checkpoint import load_checkpoint, load_newest, remove_leftovers, save_checkpoint
-from pgan.run.memory_check import rehearse
-from pgan.run.pictures import caption_of, grid_picture, save_picture, save_timelapse
+from pgan.run.memory_check import check_memory
+from pgan.run.pictures import grid_picture, make_caption, save_picture, save_timelapse
 from pgan.run.progress import Reporter
-from pgan.run.run_record import describe_run, refuse_other_run
-from pgan.run.setup import GRID_CELLS, Run, load_batch, make_run, network_shape, sample_of
+from pgan.run.run_record import make_run_record, refuse_other_run
+from pgan.run.setup import GRID_CELLS, Run, load_batch, make_run, network_shape, read_range_sample
 from pgan.run.stopping import StopRequest, stop_on_signals
 from pgan.snapshot import Snapshot, count_labels, load_snapshot, save_snapshot
-from pgan.steps.compiled_passes import Games
-from pgan.steps.distributed import joined_ranks
+from pgan.steps.compiled_passes import PassesByPhase
+from pgan.steps.distributed import join_workers
 from pgan.steps.state import TrainState
 from pgan.steps.step import train_step
-from pgan.tensor_files import writing_explained
+from pgan.tensor_files import explain_write_errors
 from rasterize.errors import InputError
 from rasterize.files import write_json
 from rasterize.imageset import ImageSet
@@ -42,14 +42,14 @@ def train(run_folder: Path, config: TrainConfig, *, device: torch.device) -> boo
     """
     images = ImageSet.open(run_folder / "images")
     shape, model = network_shape(config, images), run_folder / "model"
-    with joined_ranks(device) as ranks, writing_explained(model):
+    with join_workers(device) as ranks, explain_write_errors(model):
         state = TrainState(config, shape, device=device, ranks=ranks)
         run = make_run(model, config, images=images, state=state)
         known = refuse_other_run(model, run.identity)
         if _is_finished(run):
             return True
         _begin_or_go_on(run, state, known=known)
-        peaks = rehearse(state, run.schedule, partial(load_batch, run))
+        peaks = check_memory(state, run.schedule, partial(load_batch, run))
         if peaks:
             gibs = ", ".join(f"{phase} {peak / 2**30:.2f}" for phase, peak in peaks.items())
             _say(run, f"most memory of a step not compiled, in GiB: {gibs}")
@@ -84,9 +84,9 @@ def _begin_or_go_on(run: Run, state: TrainState, *, known: bool) -> None:
         remove_leftovers(run.model)
     begins = not _load_newest(run, state)
     if begins:
-        state.fit_range(sample_of(run.images, run.config.seed))
+        state.fit_range(read_range_sample(run.images, run.config.seed))
     if run.ranks.first and (begins or not known):
-        write_json(run.model / "run.json", describe_run(run.identity, state=state))
+        write_json(run.model / "run.json", make_run_record(run.identity, state=state))
     if begins and run.ranks.first:
         _save_reals(run, state)
         _save_progress_picture(run, state)
@@ -106,7 +106,7 @@ def _train_soundly(run: Run, state: TrainState, stop: "StopRequest") -> bool:
     """Train to the end, or until asked to stop, and save; False as soon as too many steps in a row were not finite."""
     config, schedule, first = run.config, run.schedule, run.ranks.first
     saved = state.nimg
-    games = Games(
+    passes_by_phase = PassesByPhase(
         state.generator,
         state.discriminator,
         config=config,
@@ -118,8 +118,8 @@ def _train_soundly(run: Run, state: TrainState, stop: "StopRequest") -> bool:
         while state.nimg < schedule.total and not _asked_to_stop(run, state, stop):
             growth = schedule.growth_at(state.nimg)
             reals, labels = load_batch(run, state, growth)
-            game = games.at(growth, batch=len(reals))
-            result = train_step(state, growth, reals=reals, labels=labels, game=game)
+            passes = passes_by_phase.at(growth, batch=len(reals))
+            result = train_step(state, growth, reals=reals, labels=labels, passes=passes)
             ended = state.nimg >= schedule.total
             look = ended or _crossed(state.nimg, config.batch, REPORT_IMAGES)
             if reporter:
@@ -194,7 +194,7 @@ def _crossed(nimg: int, batch: int, every: float) -> bool:
 def _save_reals(run: Run, state: TrainState) -> None:
     which = np.random.default_rng(run.config.seed).integers(0, len(run.images), GRID_CELLS)
     _, height, width = run.images.shape
-    reals = standardised(torch.from_numpy(run.images.read(which)), state.scales[-1].cpu())
+    reals = standardise(torch.from_numpy(run.images.read(which)), state.scales[-1].cpu())
     picture = grid_picture(reals, height=height, width=width, caption=f"real   {height}x{width} px")
     save_picture(picture, run.model / "reals.png")
 
@@ -205,7 +205,7 @@ def _save_progress_picture(run: Run, state: TrainState) -> None:
     alpha = growth.alpha if growth.fading else None
     fakes = state.ema(run.grid_latents, run.grid_labels, growth.level, alpha).cpu()
     _, height, width = run.images.shape
-    picture = grid_picture(fakes, height=height, width=width, caption=caption_of(growth, state.nimg))
+    picture = grid_picture(fakes, height=height, width=width, caption=make_caption(growth, state.nimg))
     save_picture(picture, run.model / "progress" / f"{state.nimg:09d}.png")
 
 

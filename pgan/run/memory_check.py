@@ -11,7 +11,7 @@ from torch import Tensor
 from pgan.steps.schedule import Growth, Schedule
 from pgan.steps.state import TrainState
 from pgan.steps.step import train_step
-from pgan.tensor_files import first_line, seal, unseal
+from pgan.tensor_files import first_line, from_bytes, to_bytes
 from rasterize.errors import InputError
 
 Load = Callable[[TrainState, Growth], tuple[Tensor, Tensor | None]]  # the batch at state.nimg: reals, labels
@@ -19,20 +19,20 @@ Load = Callable[[TrainState, Growth], tuple[Tensor, Tensor | None]]  # the batch
 NO_MEMORY = re.compile(r"alloc|could not create a primitive$", re.MULTILINE)
 
 
-def rehearse(state: TrainState, schedule: Schedule, load: Load) -> dict[str, int]:
+def check_memory(state: TrainState, schedule: Schedule, load: Load) -> dict[str, int]:
     """One whole step (with penalty, backward pass and both optimisers) in each phase ahead; then undo it, to a bit.
 
     Returns the most memory that each phase had in use, in bytes, on CUDA; nothing on a CPU. Steps run as they are, not
     compiled: compiled ones need less for activations. Raises `InputError` where memory does not suffice.
     """
-    kept, _ = seal(state.state_dict())  # on the host: a copy on the device would count as use
+    kept, _ = to_bytes(state.state_dict())  # on the host: a copy on the device would count as use
     begins = [ceil(begin) for _, _, begin, length in schedule.phases() if begin + length > state.nimg]
     peaks = {}
     for growth in map(schedule.growth_at, begins):
         state.nimg = 0  # a step that has the penalty, however rare it is
-        with _memory_explained(state, growth):
+        with _explain_no_memory(state, growth):
             peaks[growth.phase] = _peak_of_step(state, growth, load)
-    state.load_state_dict(unseal(kept, device=state.device))
+    state.load_state_dict(from_bytes(kept, device=state.device))
     if state.device.type == "cuda":
         torch.cuda.empty_cache()
         return peaks
@@ -49,7 +49,7 @@ def _peak_of_step(state: TrainState, growth: Growth, load: Load) -> int:
 
 
 @contextmanager
-def _memory_explained(state: TrainState, growth: Growth) -> Iterator[None]:
+def _explain_no_memory(state: TrainState, growth: Growth) -> Iterator[None]:
     """Turn a failure to allocate into an `InputError` that says at which size, and what to change."""
     try:
         yield

@@ -21,7 +21,7 @@ TIMELAPSE_FRAMES = 150
 COLOURS = ((1.0, 0.5, 0.0), (0.0, 0.5, 1.0), (0.1, 0.9, 0.1), (0.9, 0.1, 0.9))
 
 
-def coloured(images: Tensor) -> Tensor:
+def colour_planes(images: Tensor) -> Tensor:
     """Standardised images [N, C, H, W] → RGB [N, 3, H, W] in [0, 1].
 
     One channel is grey and three are red, green and blue. Else the first four glow in orange, azure, green and magenta,
@@ -43,7 +43,7 @@ def grid_picture(images: Tensor, *, height: int, width: int, caption: str) -> Im
     while images.shape[2] < height:
         images = upsample(images)
     factor = max(1, CELL_PIXELS // max(height, width))
-    cells = coloured(images).repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    cells = colour_planes(images).repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     grid = make_grid(cells, nrow=COLUMNS, padding=2, pad_value=0.3)
     pixels = (grid.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     picture = Image.new("RGB", (pixels.shape[1], pixels.shape[0] + CAPTION_PIXELS))
@@ -52,7 +52,7 @@ def grid_picture(images: Tensor, *, height: int, width: int, caption: str) -> Im
     return picture
 
 
-def caption_of(growth: Growth, nimg: int) -> str:
+def make_caption(growth: Growth, nimg: int) -> str:
     """Resolution, alpha and kimg in words."""
     alpha = f"alpha {growth.alpha:.2f}   " if growth.fading else ""
     return f"{growth.height}x{growth.width} px   {alpha}{nimg / 1000:.1f} kimg"

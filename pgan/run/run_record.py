@@ -18,12 +18,9 @@ from rasterize.errors import InputError
 from rasterize.files import sha256
 from rasterize.imageset import ImageSet
 
-IMAGE_FILES = ("spec.json", "labels.npy", "strokes.npz", "images.npy")
 
-
-def identity_of(config: TrainConfig, images: ImageSet) -> dict[str, Any]:
+def make_identity(config: TrainConfig, images: ImageSet) -> dict[str, Any]:
     """What must be the same for a run to go on: all settings and every byte it learns from, as JSON."""
-    files = [images.folder / name for name in IMAGE_FILES if (images.folder / name).exists()]
     return {
         "config": config.to_json(),
         "image_set": {
@@ -31,12 +28,12 @@ def identity_of(config: TrainConfig, images: ImageSet) -> dict[str, Any]:
             "shape": list(images.shape),
             "images": len(images),
             "factors": {factor.name: len(factor.values) for factor in images.factors},
-            "sha256": {path.name: sha256(path) for path in files},
+            "sha256": {path.name: sha256(path) for path in images.files},
         },
     }
 
 
-def describe_run(identity: Mapping[str, Any], *, state: TrainState) -> dict[str, Any]:
+def make_run_record(identity: Mapping[str, Any], *, state: TrainState) -> dict[str, Any]:
     """The content of run.json."""
     return {
         **identity,

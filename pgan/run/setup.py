@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from pgan.config import TrainConfig
-from pgan.networks.pyramid import reals_at
+from pgan.networks.pyramid import shrink_reals
 from pgan.networks.shape import NetworkShape
 from pgan.run.pictures import COLUMNS
-from pgan.run.run_record import identity_of
+from pgan.run.run_record import make_identity
 from pgan.steps.data_order import LabelLaw, batch_indices
-from pgan.steps.distributed import Ranks
-from pgan.steps.reals import Reals
+from pgan.steps.distributed import Workers
+from pgan.steps.reals import RealImages
 from pgan.steps.schedule import Growth, Schedule
 from pgan.steps.state import TrainState
 from rasterize.errors import InputError
@@ -36,9 +36,9 @@ class Run:
     identity: Mapping[str, Any]
     images: ImageSet
     schedule: Schedule
-    ranks: Ranks
+    ranks: Workers
     part: np.ndarray | slice  # rows of a batch that are this rank's
-    reals: Reals
+    reals: RealImages
     law: LabelLaw | None
     grid_latents: Tensor
     grid_labels: Tensor | None
@@ -75,7 +75,7 @@ def load_batch(run: Run, state: TrainState, growth: Growth) -> tuple[Tensor, Ten
         for nimg in (state.nimg, state.nimg + batch)
     )
     levels, labels = run.reals.batch(which, following=following)
-    reals = reals_at(levels, state.scales, level=growth.level, alpha=growth.alpha if growth.fading else None)
+    reals = shrink_reals(levels, state.scales, level=growth.level, alpha=growth.alpha if growth.fading else None)
     return reals, labels
 
 
@@ -83,7 +83,7 @@ def _labels(images: ImageSet, which: np.ndarray, *, device: torch.device) -> Ten
     return torch.from_numpy(images.labels[which].astype(np.int64)).to(device) if images.factors else None
 
 
-def sample_of(images: ImageSet, seed: int) -> Tensor:
+def read_range_sample(images: ImageSet, seed: int) -> Tensor:
     """Up to RANGE_SAMPLE full-size reals [N, C, H, W]; raises `InputError` if some are not finite."""
     which = np.sort(np.random.default_rng(seed).permutation(len(images))[:RANGE_SAMPLE])
     sample = images.read(which)
@@ -99,12 +99,12 @@ def make_run(model: Path, config: TrainConfig, *, images: ImageSet, state: Train
     return Run(
         model=model,
         config=config,
-        identity=identity_of(config, images),
+        identity=make_identity(config, images),
         images=images,
         schedule=Schedule.of(config, height=images.shape[1], width=images.shape[2]),
         ranks=state.ranks,
         part=slice(None) if state.part is None else state.part.cpu().numpy(),
-        reals=Reals(images, state.device),
+        reals=RealImages(images, state.device),
         law=LabelLaw.of(images.labels, power=config.label_power, seed=config.seed),
         grid_latents=latents.to(state.device),
         grid_labels=_labels(images, which, device=state.device),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pgan.config import TrainConfig
 from pgan.networks.discriminator import Discriminator
 from pgan.networks.generator import Generator
-from pgan.steps.passes import DPass, Game
+from pgan.steps.passes import DPass, Passes
 from pgan.steps.schedule import Growth, Schedule
 from pgan.tensor_files import first_line
 
@@ -17,8 +17,8 @@ CPU_STEPS_WORTH = 20_000
 WARM_UPS = 3  # a CUDA graph is recorded in the second run, and first replayed in the third
 
 
-class CompiledGame(Game):
-    """A `Game` whose passes are compiled when first called; the same results.
+class CompiledPasses(Passes):
+    """A `Passes` whose passes are compiled when first called; the same results.
 
     D's pass is one graph, its gradients included: `torch.func.grad` over the weights, inside the compiled function.
     """
@@ -44,12 +44,12 @@ class CompiledGame(Game):
         self._used: tuple[str, ...] = ()  # names of D's weights that have a part in its loss
 
     def fakes(self, z: Tensor, labels: Tensor | None, alpha: Tensor | None) -> Tensor:
-        """See `Game`; begins a step: what CUDA graphs gave out in the last one is gone."""
+        """See `Passes`; begins a step: what CUDA graphs gave out in the last one is gone."""
         torch.compiler.cudagraph_mark_step_begin()
         return self._fakes(z, labels, alpha)
 
     def d_pass(self, *batches: Tensor | None) -> DPass:
-        """See `Game`."""
+        """See `Passes`."""
         names = [name for name, _ in self._module.named_parameters()]
         if not self._used:
             _, gradients = super().d_pass(*batches)
@@ -61,7 +61,7 @@ class CompiledGame(Game):
     def g_pass(
         self, reals: Tensor, fakes: Tensor, labels: Tensor | None, alpha: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """See `Game`."""
+        """See `Passes`."""
         with torch.no_grad():
             return self._g_gradients(reals, fakes, labels, alpha)
 
@@ -84,17 +84,17 @@ class CompiledGame(Game):
 
 
 class _DLosses(nn.Module):
-    """`Game.d_losses` as a module, so that it can be called with other weights."""
+    """`Passes.d_losses` as a module, so that it can be called with other weights."""
 
-    def __init__(self, game: Game) -> None:
+    def __init__(self, passes: Passes) -> None:
         super().__init__()
-        self.discriminator, self.losses = game.discriminator, game.d_losses
+        self.discriminator, self.losses = passes.discriminator, passes.d_losses
 
     def forward(self, *batches: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         return self.losses(*batches)
 
 
-class Games:
+class PassesByPhase:
     """The game of each moment of growth; compiled or not as `config.compile` says, and only the newest kept.
 
     A phase that cannot be compiled (no C++ compiler, no Triton) is played as it is, and so are all later ones; `say`
@@ -114,30 +114,32 @@ class Games:
         self.generator, self.discriminator = generator, discriminator
         self.config, self.schedule, self.device, self.say = config, schedule, device, say
         self._phase: tuple[int, bool] | None = None
-        self._game: Game | None = None
+        self._passes: Passes | None = None
         self._failed = False
 
-    def at(self, growth: Growth, *, batch: int) -> Game:
+    def at(self, growth: Growth, *, batch: int) -> Passes:
         """The game of a moment of growth, for batches of `batch` images (this rank's part)."""
         phase = (growth.level, growth.fading)
         if phase != self._phase:
-            self._phase, self._game = phase, self._compiled(growth, batch) or self._plain(growth)
-        return self._game
+            self._phase, self._passes = phase, self._compiled(growth, batch) or self._plain(growth)
+        return self._passes
 
-    def _plain(self, growth: Growth) -> Game:
-        return Game(self.generator, self.discriminator, loss=self.config.loss, level=growth.level)
+    def _plain(self, growth: Growth) -> Passes:
+        return Passes(self.generator, self.discriminator, loss=self.config.loss, level=growth.level)
 
-    def _compiled(self, growth: Growth, batch: int) -> Game | None:
+    def _compiled(self, growth: Growth, batch: int) -> Passes | None:
         """A compiled game that has been tried; None if it is not wanted or cannot be had."""
         if self._failed or not is_worth_compiling(growth, self.config, schedule=self.schedule, device=self.device):
             return None
         torch.compiler.reset()  # the last phase's code and graphs
         mode = "reduce-overhead" if self.device.type == "cuda" else None  # CUDA graphs
-        game = CompiledGame(self.generator, self.discriminator, loss=self.config.loss, level=growth.level, mode=mode)
+        passes = CompiledPasses(
+            self.generator, self.discriminator, loss=self.config.loss, level=growth.level, mode=mode
+        )
         try:
             for _ in range(WARM_UPS):
                 for penalised in (False, True):
-                    play(game, growth, batch=batch, penalised=penalised, device=self.device)
+                    play(passes, growth, batch=batch, penalised=penalised, device=self.device)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, OSError, ImportError) as error:
@@ -145,7 +147,7 @@ class Games:
             self._failed = True
             torch.compiler.reset()
             return None
-        return game
+        return passes
 
 
 def is_worth_compiling(growth: Growth, config: TrainConfig, *, schedule: Schedule, device: torch.device) -> bool:
@@ -161,9 +163,9 @@ def is_worth_compiling(growth: Growth, config: TrainConfig, *, schedule: Schedul
     return device.type == "cuda"
 
 
-def play(game: Game, growth: Growth, *, batch: int, penalised: bool, device: torch.device) -> list[Tensor]:
+def play(passes: Passes, growth: Growth, *, batch: int, penalised: bool, device: torch.device) -> list[Tensor]:
     """All passes and gradients of a step, on random images; changes nothing. Returns the losses and gradients."""
-    random, shape = torch.Generator(device).manual_seed(0), game.generator.shape
+    random, shape = torch.Generator(device).manual_seed(0), passes.generator.shape
 
     def randn(*size: int) -> Tensor:
         return torch.randn(size, generator=random, device=device)
@@ -173,8 +175,8 @@ def play(game: Game, growth: Growth, *, batch: int, penalised: bool, device: tor
     alpha = torch.full((), growth.alpha, device=device) if growth.fading else None
     reals = randn(batch, shape.channels, growth.height, growth.width)
     mix, weight = (randn(batch, 1, 1, 1), torch.ones((), device=device)) if penalised else (None, None)
-    fakes = game.fakes(randn(batch, shape.latent_size), labels, alpha)
-    (d_loss, *_), d_gradients = game.d_pass(reals, fakes.detach(), labels, alpha, mix, weight)
-    g_loss, by_fakes = game.g_pass(reals, fakes.detach(), labels, alpha)
-    g_gradients = torch.autograd.grad(fakes, list(game.generator.parameters()), by_fakes, allow_unused=True)
+    fakes = passes.fakes(randn(batch, shape.latent_size), labels, alpha)
+    (d_loss, *_), d_gradients = passes.d_pass(reals, fakes.detach(), labels, alpha, mix, weight)
+    g_loss, by_fakes = passes.g_pass(reals, fakes.detach(), labels, alpha)
+    g_gradients = torch.autograd.grad(fakes, list(passes.generator.parameters()), by_fakes, allow_unused=True)
     return [v.clone() for v in (d_loss, *d_gradients, g_loss, *g_gradients) if v is not None]

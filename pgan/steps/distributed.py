@@ -17,7 +17,7 @@ PATIENCE = timedelta(seconds=45)  # a rank that has not answered for so long is 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranks:
+class Workers:
     """This process among the `count` that train one run together; alone, unless torchrun started more."""
 
     rank: int = 0
@@ -28,7 +28,7 @@ class Ranks:
         """Whether this is the one that writes and prints."""
         return self.rank == 0
 
-    def part_of_batch(self, config: TrainConfig) -> Tensor | None:
+    def share_of_batch(self, config: TrainConfig) -> Tensor | None:
         """Rows of the whole batch that this rank works on, int64 [batch / count]; None: all of them.
 
         Packs and minibatch-stddev groups are never torn: with M groups a rank takes the groups rank · M / count and on,
@@ -53,7 +53,7 @@ class Ranks:
         if self.count == 1:
             return
         flat = torch.cat([value.flatten() for value in values])
-        with lost_rank_explained():
+        with explain_lost_worker():
             dist.all_reduce(flat)
             flat /= self.count
         sizes = [value.numel() for value in values]
@@ -65,7 +65,7 @@ class Ranks:
         if self.count == 1:
             return here
         flag = torch.tensor(int(here), device=device)
-        with lost_rank_explained():
+        with explain_lost_worker():
             dist.all_reduce(flag, dist.ReduceOp.MAX)
             return bool(flag)
 
@@ -74,7 +74,7 @@ class Ranks:
         if self.count == 1:
             return True
         ends = torch.stack([numbers, -numbers])
-        with lost_rank_explained():
+        with explain_lost_worker():
             dist.all_reduce(ends, dist.ReduceOp.MAX)
         return torch.equal(ends[0], -ends[1])
 
@@ -86,13 +86,13 @@ class Ranks:
         if self.first:
             data = text.encode()
             letters[: len(data)] = torch.tensor(list(data), dtype=torch.uint8)
-        with lost_rank_explained():
+        with explain_lost_worker():
             dist.broadcast(letters, 0)
             return bytes(letters.tolist()).rstrip(b"\0").decode()
 
 
 @contextmanager
-def lost_rank_explained() -> Iterator[None]:
+def explain_lost_worker() -> Iterator[None]:
     """Turn a failed exchange into an `InputError` that says how to go on."""
     try:
         yield
@@ -104,17 +104,17 @@ def lost_rank_explained() -> Iterator[None]:
 
 
 @contextmanager
-def joined_ranks(device: torch.device) -> Iterator[Ranks]:
+def join_workers(device: torch.device) -> Iterator[Workers]:
     """The ranks that torchrun started (WORLD_SIZE), connected: NCCL on CUDA, else gloo; alone without torchrun."""
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        yield Ranks()
+        yield Workers()
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    with lost_rank_explained():
+    with explain_lost_worker():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
-        yield Ranks(rank=dist.get_rank(), count=count)
+        yield Workers(rank=dist.get_rank(), count=count)
     finally:
         dist.destroy_process_group()

@@ -9,7 +9,7 @@ MOST_IMAGES = 64  # of a batch
 MOST_PIXELS = 8  # of a side: small enough to be cheap, large enough to tell strokes apart
 
 
-def spreads(reals: Tensor, fakes: Tensor) -> tuple[Tensor, Tensor]:
+def measure_spreads(reals: Tensor, fakes: Tensor) -> tuple[Tensor, Tensor]:
     """Mean distance between two reals and between two fakes of a batch [N, C, h, w], each a 0-dim tensor.
 
     Images are pooled to at most 8 pixels a side first, so that speckle does not pass for variety. A distance between

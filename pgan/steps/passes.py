@@ -36,7 +36,7 @@ class _Critic:
 DPass = tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor | None, ...]]
 
 
-class Game:
+class Passes:
     """The passes of one step at one (level, fading). alpha: a 0-dim tensor while fading, else None.
 
     Nothing here changes anything, or waits for the device.
@@ -81,7 +81,7 @@ class Game:
             real, fake = critic.logits(reals, fakes)
             total = self.loss.of_d(real, fake)
         else:
-            real, fake, penalty = self.loss.judge(critic, reals, fakes, mix)
+            real, fake, penalty = self.loss.score(critic, reals, fakes, mix)
             total = self.loss.of_d(real, fake) + weight * penalty
         return total, real.detach().mean(), fake.detach().mean()
 

@@ -13,7 +13,7 @@ RESIDENT_SHARE = 0.3  # most of a GPU's free memory that reals may take
 CHUNK = 1024
 
 
-class Reals:
+class RealImages:
     """The images of a set as batches on a device.
 
     On a GPU they are kept as float16, the type in which image sets are stored: a level of 1 is exact to 0.0005.

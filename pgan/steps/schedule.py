@@ -90,7 +90,7 @@ def learning_rate_at(growth: Growth, config: TrainConfig) -> float:
     return config.learning_rate * (1 - (1 - config.final_rate_share) * fallen)
 
 
-def gamma_of(config: TrainConfig, energy: float) -> float:
+def penalty_weight(config: TrainConfig, energy: float) -> float:
     """Weight of R1/R2 at a level of growth: gamma_scale · energy / batch.
 
     `energy` is the mean squared length of a real (see `estimate_energies`). The usual rule has the number of pixels

@@ -11,7 +11,7 @@ from pgan.networks.discriminator import Discriminator
 from pgan.networks.generator import Generator
 from pgan.networks.pyramid import estimate_energies, estimate_scales
 from pgan.networks.shape import NetworkShape
-from pgan.steps.distributed import Ranks
+from pgan.steps.distributed import Workers
 from pgan.steps.schedule import Growth, learning_rate_at
 
 COUNTERS = ("nimg", "level", "skipped", "skipped_in_a_row", "rollbacks", "rate_factor")
@@ -24,7 +24,7 @@ def make_networks(shape: NetworkShape, *, seed: int) -> tuple[Generator, Discrim
         return Generator(shape), Discriminator(shape)
 
 
-def precision_of(config: TrainConfig, device: torch.device) -> torch.dtype:
+def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
     """What convolutions compute in; bf16 is slower than fp32 on a CPU without units for it."""
     if config.precision == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
@@ -32,7 +32,7 @@ def precision_of(config: TrainConfig, device: torch.device) -> torch.dtype:
 
 
 @torch.no_grad()
-def follow(mean: nn.Module, network: nn.Module, share: float) -> None:
+def move_average(mean: nn.Module, network: nn.Module, share: float) -> None:
     """Move the running mean of a network's weights that share of the way towards them."""
     torch._foreach_lerp_(list(mean.parameters()), list(network.parameters()), share)
 
@@ -45,18 +45,18 @@ class TrainState:
     """
 
     def __init__(
-        self, config: TrainConfig, shape: NetworkShape, *, device: torch.device, ranks: Ranks | None = None
+        self, config: TrainConfig, shape: NetworkShape, *, device: torch.device, ranks: Workers | None = None
     ) -> None:
         generator, discriminator = make_networks(shape, seed=config.seed)
         self.config = config
         self.device = device
-        self.ranks = ranks or Ranks()
-        part = self.ranks.part_of_batch(config)
+        self.ranks = ranks or Workers()
+        part = self.ranks.share_of_batch(config)
         self.part = None if part is None else part.to(device)  # this rank's rows of a batch; None: all of them
         self.generator = generator.to(device)
         self.discriminator = discriminator.to(device)
         self.ema = deepcopy(self.generator).requires_grad_(False)
-        self.generator.precision = self.discriminator.precision = precision_of(config, device)
+        self.generator.precision = self.discriminator.precision = choose_precision(config, device)
         self.g_adam = self._adam(self.generator)
         self.d_adam = self._adam(self.discriminator)
         self.random = torch.Generator(device).manual_seed(config.seed)
@@ -99,9 +99,9 @@ class TrainState:
                 adam.state.clear()
         self.level = growth.level
 
-    def follow(self, decay: float) -> None:
+    def move_average(self, decay: float) -> None:
         """Move G_ema towards G: G_ema = decay · G_ema + (1 − decay) · G."""
-        follow(self.ema, self.generator, 1 - decay)
+        move_average(self.ema, self.generator, 1 - decay)
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain numbers only, so that it loads with `weights_only=True`."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pgan.steps.diversity import spreads
-from pgan.steps.passes import Game
-from pgan.steps.schedule import Growth, ema_decay_at, gamma_of, penalty_interval
+from pgan.steps.diversity import measure_spreads
+from pgan.steps.passes import Passes
+from pgan.steps.schedule import Growth, ema_decay_at, penalty_interval, penalty_weight
 from pgan.steps.state import TrainState
 
 
@@ -25,34 +25,34 @@ class StepResult:
 
 
 def train_step(
-    state: TrainState, growth: Growth, *, reals: Tensor, labels: Tensor | None, game: Game | None = None
+    state: TrainState, growth: Growth, *, reals: Tensor, labels: Tensor | None, passes: Passes | None = None
 ) -> StepResult:
     """Show one batch of standardised reals [N, C, h, w] and update everything; a non-finite update is left out.
 
-    N is the batch, or this rank's part of it; every rank then makes the update of the whole batch. `game` has the
+    N is the batch, or this rank's part of it; every rank then makes the update of the whole batch. `passes` has the
     passes of this moment of growth, compiled or not; without one they run as they are. Nothing waits for the device.
 
     Fakes take the labels of the batch: they are drawn from the training labels, and a relativistic loss compares like
     with like. D and G use the same fakes, which saves one pass through G.
     """
     state.enter(growth)
-    game = game or Game(state.generator, state.discriminator, loss=state.config.loss, level=growth.level)
+    passes = passes or Passes(state.generator, state.discriminator, loss=state.config.loss, level=growth.level)
     alpha = torch.full((), growth.alpha, device=state.device) if growth.fading else None
-    fakes = game.fakes(state.latents(), labels, alpha)
+    fakes = passes.fakes(state.latents(), labels, alpha)
     seen = fakes.detach()
-    penalty = _penalty_of_step(state, growth, scaled=game.loss.scaled)
-    (d_loss, real_logit, fake_logit), gradients = game.d_pass(reals, seen, labels, alpha, *penalty)
+    penalty = _penalty_of_step(state, growth, scaled=passes.loss.scaled)
+    (d_loss, real_logit, fake_logit), gradients = passes.d_pass(reals, seen, labels, alpha, *penalty)
     finite = _update(state, state.discriminator, state.d_adam, loss=d_loss, gradients=gradients)
 
-    g_loss, by_fakes = game.g_pass(reals, seen, labels, alpha)
+    g_loss, by_fakes = passes.g_pass(reals, seen, labels, alpha)
     gradients = torch.autograd.grad(fakes, list(state.generator.parameters()), by_fakes, allow_unused=True)
     finite &= _update(state, state.generator, state.g_adam, loss=g_loss, gradients=gradients)
 
     state.nimg += state.config.batch
     state.skipped = state.skipped + ~finite
     state.skipped_in_a_row = (state.skipped_in_a_row + 1) * ~finite
-    state.follow(ema_decay_at(state.nimg, state.config))
-    real_spread, fake_spread = spreads(reals, seen)
+    state.move_average(ema_decay_at(state.nimg, state.config))
+    real_spread, fake_spread = measure_spreads(reals, seen)
     # what a CUDA graph gives out lives until its next run: a new tensor outlives it
     losses = torch.stack([d_loss, g_loss, real_logit, fake_logit]).unbind()
     return StepResult(
@@ -68,7 +68,7 @@ def _penalty_of_step(state: TrainState, growth: Growth, *, scaled: bool) -> tupl
     interval = penalty_interval(growth, config) if scaled else 1
     if (state.nimg // config.batch) % interval:
         return None, None
-    weight = interval * gamma_of(config, float(state.energies[growth.level])) / 2 if scaled else 1.0
+    weight = interval * penalty_weight(config, float(state.energies[growth.level])) / 2 if scaled else 1.0
     return state.mixes(), torch.full((), weight, device=state.device)
 
 

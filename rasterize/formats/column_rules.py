@@ -136,7 +136,7 @@ class Duration(Rule):
         """Seconds."""
         if not self.clock:
             return f"TRY_CAST({expression} AS DOUBLE) * {self.unit_s}"
-        parts = (f"TRY_CAST(split_part({expression}, ':', {place}) AS DOUBLE)" for place in (1, 2, 3))
+        parts = (f"TRY_CAST(split_part({expression}, ':', {position}) AS DOUBLE)" for position in (1, 2, 3))
         return "({} * 3600 + {} * 60 + {})".format(*parts)
 
     def write(self, trips, name, style, rng):

@@ -17,13 +17,13 @@ class Layout:
     header: tuple[str, ...]
     columns: tuple[Column | None, ...]
 
-    def places(self, name: str) -> list[int]:
+    def positions(self, name: str) -> list[int]:
         """Where in the header the internal column `name` stands; two places for a date and a time apart."""
         return [i for i, column in enumerate(self.columns) if column is not None and column.field == name]
 
     def fields(self) -> list[str]:
         """The internal columns this file fills."""
-        return [name for name in FIELDS if self.places(name)]
+        return [name for name in FIELDS if self.positions(name)]
 
 
 def recognise(
@@ -149,9 +149,9 @@ def sniff_column(
 
     `where` is the file; `zone` overrides the dialect's.
     """
-    places = layout.places(name)
-    named = f"{where}: column {' and '.join(repr(layout.header[place]) for place in places)}"
-    values = [" ".join(filter(None, (row[place] for place in places))) for row in rows]
+    positions = layout.positions(name)
+    named = f"{where}: column {' and '.join(repr(layout.header[position]) for position in positions)}"
+    values = [" ".join(filter(None, (row[position] for position in positions))) for row in rows]
     values = [value for value in values if value.strip()]
     if not values:
         raise InputError(f"{named}: empty in the first {len(rows)} rows; trips need their times")

@@ -114,14 +114,14 @@ class TimeFormat:
 
     def _template(self) -> str:
         """Format string for (year, month, day, hour, minute, second, fraction, half)."""
-        places = {"y": f"{{0:0{self.year_digits}d}}", "m": "{1:02d}", "d": "{2:02d}"}
+        positions = {"y": f"{{0:0{self.year_digits}d}}", "m": "{1:02d}", "d": "{2:02d}"}
         if not self.pad_date:
-            places |= {"m": "{1}", "d": "{2}"}
+            positions |= {"m": "{1}", "d": "{2}"}
         clock = ("{3:02d}" if self.pad_hour else "{3}") + ":{4:02d}"
         clock += ":{5:02d}" if self.seconds else ""
         clock += f".{{6:0{self.fraction}d}}" if self.fraction else ""
         clock += "{7}" if self.half else ""
-        return self.separator.join(places[letter] for letter in self.order) + self.joint + clock + self.offset
+        return self.separator.join(positions[letter] for letter in self.order) + self.joint + clock + self.offset
 
 
 # An hour that happens twice is taken as the first one, an hour that is left out as the end of the gap.

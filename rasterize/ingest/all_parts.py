@@ -27,24 +27,24 @@ class Batch(NamedTuple):
     start: End
     end: End
     reasons: NDArray  # uint8 [N], see `clean.REASONS`
-    numbers: Mapping[str, NDArray]  # in `Crowd.words` of each of the part's own words, by kind; one -1 more
+    numbers: Mapping[str, NDArray]  # in `AllParts.words` of each of the part's own words, by kind; one -1 more
 
     def column(self, name: str) -> NDArray:
-        """A column of words as places in `Crowd.words`, int32 [N]; -1 where missing."""
+        """A column of words as places in `AllParts.words`, int32 [N]; -1 where missing."""
         return self.numbers[WORD_KINDS[name]].take(self.rows[name].to_numpy())
 
 
-class Crowd:
+class AllParts:
     """All rows of some parts, in the order of the parts.
 
     `words` are the texts of all parts, by kind and sorted; `End.station` and `End.name` are places in them. `box` is
-    the area of the rows that are trips by themselves, None where there is no such row. Until `judge` was called,
+    the area of the rows that are trips by themselves, None where there is no such row. Until `screen` was called,
     batches have only the reasons that rows have by themselves.
     """
 
     def __init__(self, parts: Sequence[Part], options: CleanOptions) -> None:
         self.parts = parts
-        self.in_order = self.all_docked = True  # found by `judge`: are trips in order of time, all between stations?
+        self.in_order = self.all_docked = True  # found by `screen`: are trips in order of time, all between stations?
         lat, lng = (clean.add_histograms([part.bins[axis] for part in parts]) for axis in ("lat", "lng"))
         self.box = clean.find_box(lat, lng, options)
         self._options = options
@@ -52,7 +52,7 @@ class Crowd:
         kinds = dict.fromkeys(WORD_KINDS.values())
         self.words = {kind: sorted({word for part in parts for word in part.words[kind]}) for kind in kinds}
         self._depots = np.array([clean.is_depot(name, options) for name in self.words["station_name"]] + [False])
-        self._reasons: list[list[NDArray]] = []  # by part and batch, found by `judge`
+        self._reasons: list[list[NDArray]] = []  # by part and batch, found by `screen`
 
     def batches(self) -> Iterator[Batch]:
         """All rows."""
@@ -92,12 +92,12 @@ class Crowd:
         reasons = self._reasons or [[batch["reason"].to_numpy() for batch in part.batches()] for part in self.parts]
         return [np.bincount(np.concatenate(of_part), minlength=len(clean.REASONS) + 1) for of_part in reasons]
 
-    def judge(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def screen(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Add the reasons of the crowd.
 
         Makes the table `points` (station, name, lat, lng, n) of the trips' ends that are at stations.
         """
-        reader = pa.RecordBatchReader.from_batches(_POINTS, self._judged_ends())
+        reader = pa.RecordBatchReader.from_batches(_POINTS, self._screened_ends())
         connection.register("judged_ends", reader)
         connection.execute(
             "CREATE TABLE points AS SELECT station, name, lat, lng, CAST(sum(n) AS BIGINT) AS n FROM judged_ends "
@@ -105,11 +105,11 @@ class Crowd:
         )
         connection.unregister("judged_ends")
 
-    def _judged_ends(self) -> Iterator[pa.RecordBatch]:
+    def _screened_ends(self) -> Iterator[pa.RecordBatch]:
         """Judge batch after batch; the different ends, and how many trips have each."""
         reasons, latest = [[] for _ in self.parts], clean.NO_TIME
         for batch in self.batches():
-            found = self._judge_batch(batch)
+            found = self._screen_batch(batch)
             reasons[batch.part].append(found)
             good = found == 0
             times = batch.rows["started_at"].to_numpy(zero_copy_only=False).view(np.int64)[good]
@@ -122,9 +122,9 @@ class Crowd:
                 yield pa.record_batch([*end[1:], counts], schema=_POINTS)
         self._reasons = reasons
 
-    def _judge_batch(self, batch: Batch) -> NDArray:
+    def _screen_batch(self, batch: Batch) -> NDArray:
         start, end = batch.start, batch.end
-        return clean.crowd_reasons(
+        return clean.reasons_by_all_parts(
             batch.reasons,
             batch.rows["duration_s"].to_numpy(zero_copy_only=False),
             (start, end),

@@ -51,7 +51,9 @@ class Box:
         return (lat >= self.south) & (lat <= self.north) & (lng >= self.west) & (lng <= self.east)
 
 
-def settle_times(started: NDArray, ended: NDArray, told_s: NDArray, *, step_s: int) -> tuple[NDArray, NDArray, NDArray]:
+def settle_times(
+    started: NDArray, ended: NDArray, reported_duration_s: NDArray, *, step_s: int
+) -> tuple[NDArray, NDArray, NDArray]:
     """Give every row the end and the duration it should have, and say which rows contradict themselves.
 
     The publisher's own duration is trusted over the difference of the two clocks, which is off by an hour when the
@@ -61,7 +63,7 @@ def settle_times(started: NDArray, ended: NDArray, told_s: NDArray, *, step_s: i
     Parameters
     ----------
     started, ended : int64 [N], microseconds since 1970; `NO_TIME` where missing.
-    told_s : float64 [N], the publisher's own duration; not finite where missing.
+    reported_duration_s : float64 [N], the publisher's own duration; not finite where missing.
     step_s
         The publisher rounds times to this.
 
@@ -72,9 +74,11 @@ def settle_times(started: NDArray, ended: NDArray, told_s: NDArray, *, step_s: i
     gap = (ended - started) / 1e6
     gap[(started == NO_TIME) | (ended == NO_TIME)] = np.nan
     contradiction = np.zeros(len(gap), bool)
-    doubtful = np.flatnonzero(~((gap > 0) & (np.abs(gap - told_s) < 60)))  # few, or all where nothing is told
-    ended, duration = ended.copy(), told_s.copy()
-    started, gap, told = started[doubtful], gap[doubtful], told_s[doubtful]
+    doubtful = np.flatnonzero(
+        ~((gap > 0) & (np.abs(gap - reported_duration_s) < 60))
+    )  # few, or all where nothing is told
+    ended, duration = ended.copy(), reported_duration_s.copy()
+    started, gap, told = started[doubtful], gap[doubtful], reported_duration_s[doubtful]
     known = np.isfinite(told)
     told = np.where(known, np.clip(told, -1e9, 1e9), np.nan)
     off = np.abs(gap - told)
@@ -119,7 +123,7 @@ def first_reasons(reasons: NDArray, broken: Mapping[str, NDArray]) -> NDArray:
     return reasons
 
 
-def crowd_reasons(
+def reasons_by_all_parts(
     reasons: NDArray,
     duration_s: NDArray,
     ends: tuple["End", "End"],

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from rasterize.errors import InputError
 from rasterize.files import write_atomically, write_json
-from rasterize.ingest.all_parts import Batch, Crowd
+from rasterize.ingest.all_parts import AllParts, Batch
 from rasterize.ingest.ends import End
 from rasterize.ingest.options import IngestOptions
 from rasterize.ingest.parts import Part
 from rasterize.ingest.read_duckdb import open_engine
-from rasterize.ingest.read_table import stage_table
-from rasterize.ingest.rejects import _check_enough, _check_places, _count_rejects, _too_few
-from rasterize.ingest.stations import Places, find_places, write_stations
+from rasterize.ingest.read_table import make_part
+from rasterize.ingest.rejects import check_enough, check_stops, count_rejects, too_few
+from rasterize.ingest.stations import Stops, find_stops, write_stations
 from rasterize.ingest.unpack import find_files, find_tables
 from rasterize.strokes.frame import Frame
 from rasterize.trip_table import COLUMN_TYPES, FIELDS, OF_ENDS, TEXT, WORD_KINDS
@@ -99,14 +99,14 @@ def read_trips(paths: Sequence[str | Path], *, options: IngestOptions | None = N
     options = options or IngestOptions()
     rules = replace(options.clean, box_margin=max(WIDE_MARGIN, options.clean.box_margin))
     with tempfile.TemporaryDirectory(prefix="pgan-trips-") as folder, open_engine(MEMORY) as (connection, _):
-        crowd = Crowd(_stage_files(paths, Path(folder), options), rules)
-        if any(part.dialect != "internal" for part in crowd.parts):
-            _judge(connection, crowd)
-        fields = _fields(crowd.parts, leave_out=set())
-        batches = (_as_they_are(batch, crowd, fields) for batch in crowd.batches())
+        all_parts = AllParts(_stage_files(paths, Path(folder), options), rules)
+        if any(part.dialect != "internal" for part in all_parts.parts):
+            _screen(connection, all_parts)
+        fields = _fields(all_parts.parts, leave_out=set())
+        batches = (_as_they_are(batch, all_parts, fields) for batch in all_parts.batches())
         trips = _in_order(connection, batches, pa.schema([(name, COLUMN_TYPES[name]) for name in fields])).df()
         if trips.empty:
-            raise _too_few(_count_rejects(crowd))
+            raise too_few(count_rejects(all_parts))
         return trips
 
 
@@ -123,38 +123,38 @@ def _stage_files(
         paths, folder = [Path(path).absolute() for path in paths], folder.absolute()
         options = replace(options, stations=options.stations and options.stations.absolute())
     tables = [table for file in find_files(paths) for table in find_tables(file)]
-    stage = partial(stage_table, folder=folder, options=options)
+    stage = partial(make_part, folder=folder, options=options)
     return run_parts(stage, tables, workers=workers, scheduler=scheduler)
 
 
-def _judge(connection: duckdb.DuckDBPyConnection, crowd: Crowd) -> None:
+def _screen(connection: duckdb.DuckDBPyConnection, all_parts: AllParts) -> None:
     """Apply the rules about the crowd; refuse what cannot train anything."""
-    if crowd.box is None:
-        raise _too_few(_count_rejects(crowd))
-    crowd.judge(connection)
+    if all_parts.box is None:
+        raise too_few(count_rejects(all_parts))
+    all_parts.screen(connection)
 
 
 def _settle(parts: list[Part], run: Path, options: IngestOptions) -> Ingested:
     """All that needs the rows of all parts: the crowd's rules, places, and the files of the run folder."""
     with open_engine(MEMORY) as (connection, _):
-        crowd = Crowd(parts, options.clean)
-        _judge(connection, crowd)
-        _check_enough(_count_rejects(crowd))
-        places = find_places(connection, crowd, options.places)
-        kept = _Kept(crowd, places)
+        all_parts = AllParts(parts, options.clean)
+        _screen(connection, all_parts)
+        check_enough(count_rejects(all_parts))
+        stops = find_stops(connection, all_parts, options.stops)
+        kept = _Kept(all_parts, stops)
         with write_atomically(run / "trips.parquet") as temporary:
             batches = kept.batches()
-            if not crowd.in_order:
+            if not all_parts.in_order:
                 batches = _in_order(connection, batches, kept.schema).to_arrow_reader(BATCH_ROWS)
             _write_trips(temporary, batches, kept, options)
-            rejects = _count_rejects(crowd, kept.counts)
-            _check_enough(rejects)
-            _check_places(rejects, kept.starts + kept.ends)
-    write_stations(run / "stations.parquet", places, kept.starts, kept.ends)
+            rejects = count_rejects(all_parts, kept.counts)
+            check_enough(rejects)
+            check_stops(rejects, kept.starts + kept.ends)
+    write_stations(run / "stations.parquet", stops, kept.starts, kept.ends)
     write_json(run / "rejects.json", rejects)
     return Ingested(
-        frame=places.frame,
-        resolution_reason=places.reason,
+        frame=stops.frame,
+        resolution_reason=stops.reason,
         n_trips=rejects["kept"],
         rejects=rejects,
         source=parts[0].source,
@@ -164,14 +164,14 @@ def _settle(parts: list[Part], run: Path, options: IngestOptions) -> Ingested:
 class _Kept:
     """The trips between places that are no one-offs, counted while they go by."""
 
-    def __init__(self, crowd: Crowd, places: Places) -> None:
-        self.fields = _fields(crowd.parts)
+    def __init__(self, all_parts: AllParts, stops: Stops) -> None:
+        self.fields = _fields(all_parts.parts)
         self.schema = pa.schema([(name, _NUMBER if name in WORD_KINDS else COLUMN_TYPES[name]) for name in self.fields])
-        self.counts = [0] * len(crowd.parts)
-        self.starts, self.ends = (np.zeros(len(places.table), np.int64) for _ in range(2))  # by place
-        self._crowd, self._places = crowd, places
-        self._at = [np.append(places.table[axis].to_numpy(), np.nan) for axis in ("lat", "lng")]
-        words = crowd.words | {"station_id": places.table["id"]}
+        self.counts = [0] * len(all_parts.parts)
+        self.starts, self.ends = (np.zeros(len(stops.table), np.int64) for _ in range(2))  # by place
+        self._all_parts, self._stops = all_parts, stops
+        self._at = [np.append(stops.table[axis].to_numpy(), np.nan) for axis in ("lat", "lng")]
+        words = all_parts.words | {"station_id": stops.table["id"]}
         self._words = {name: pa.array(words[kind], TEXT) for name, kind in WORD_KINDS.items()}
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -179,27 +179,27 @@ class _Kept:
 
         Ends have the ids of their places, and docked ones their coordinates too.
         """
-        for batch in self._crowd.batches():
+        for batch in self._all_parts.batches():
             sides = {"start": batch.start, "end": batch.end}
-            places = {side: self._places.find(end) for side, end in sides.items()}
-            keep = (batch.reasons == 0) & np.logical_and(*(sides[side].spread(places[side] >= 0) for side in sides))
+            stops = {side: self._stops.find(end) for side, end in sides.items()}
+            keep = (batch.reasons == 0) & np.logical_and(*(sides[side].spread(stops[side] >= 0) for side in sides))
             trips = _own_columns(batch, self.fields, keep)
             for (side, end), uses in zip(sides.items(), (self.starts, self.ends), strict=True):
                 counts = end.count(keep)
-                there = places[side] >= 0
-                uses += np.bincount(places[side][there], counts[there], len(uses)).astype(np.int64)
-                trips |= self._placed(side, end, places[side], keep)
+                there = stops[side] >= 0
+                uses += np.bincount(stops[side][there], counts[there], len(uses)).astype(np.int64)
+                trips |= self._placed(side, end, stops[side], keep)
             self.counts[batch.part] += int(keep.sum())
             yield pa.record_batch([trips[name] for name in self.fields], schema=self.schema)
 
-    def _placed(self, side: str, end: End, places: NDArray, keep: NDArray) -> dict[str, pa.Array]:
+    def _placed(self, side: str, end: End, stops: NDArray, keep: NDArray) -> dict[str, pa.Array]:
         """The columns of the ends that follow from their places."""
         of_row = end.of_row[keep]
         lat, lng = (  # an end in the open keeps its own coordinates
-            np.where(end.station < 0, own, of_place[places]).take(of_row)
-            for own, of_place in zip((end.lat, end.lng), self._at, strict=True)
+            np.where(end.station < 0, own, of_stop[stops]).take(of_row)
+            for own, of_stop in zip((end.lat, end.lng), self._at, strict=True)
         )
-        station = places.astype(np.int32).take(of_row)
+        station = stops.astype(np.int32).take(of_row)
         return {f"{side}_station_id": pa.array(station), f"{side}_lat": pa.array(lat), f"{side}_lng": pa.array(lng)}
 
     def with_words(self, trips: pa.RecordBatch) -> list[pa.Array]:
@@ -236,7 +236,7 @@ def _as_words(numbers: NDArray, words: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(numbers, mask=missing if missing.any() else None), words)
 
 
-def _as_they_are(batch: Batch, crowd: Crowd, fields: Sequence[str]) -> pa.RecordBatch:
+def _as_they_are(batch: Batch, all_parts: AllParts, fields: Sequence[str]) -> pa.RecordBatch:
     """The trips of a batch, ends as the file has them."""
     keep = batch.reasons == 0
     trips = _own_columns(batch, fields, keep)
@@ -246,7 +246,7 @@ def _as_they_are(batch: Batch, crowd: Crowd, fields: Sequence[str]) -> pa.Record
             trips[f"{side}_{what}"] = pa.array(values.take(of_row))
     for name in fields:
         if name in WORD_KINDS:
-            trips[name] = _as_words(trips[name].to_numpy(), pa.array(crowd.words[WORD_KINDS[name]], TEXT))
+            trips[name] = _as_words(trips[name].to_numpy(), pa.array(all_parts.words[WORD_KINDS[name]], TEXT))
     return pa.record_batch([trips[name] for name in fields], schema=pa.schema([(n, COLUMN_TYPES[n]) for n in fields]))
 
 

@@ -45,7 +45,7 @@ class CleanOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlaceOptions:
+class StopOptions:
     """How ends of trips become stations or cells."""
 
     height: int | None = 64  # of the frame, in pixels; None: chosen by the spacing of stations
@@ -68,7 +68,7 @@ class IngestOptions:
     """How trip files are read and cleaned."""
 
     clean: CleanOptions = field(default_factory=CleanOptions)
-    places: PlaceOptions = field(default_factory=PlaceOptions)  # with the resolution of the frame
+    stops: StopOptions = field(default_factory=StopOptions)  # with the resolution of the frame
     time_zone: str | None = None  # wall clock for times in UTC, with an offset, or since 1970; None: the dialect's
     columns: Mapping[str, str] = field(default_factory=dict)  # internal name → header, for files of no known dialect
     stations: Path | None = None  # GBFS station_information, GeoJSON or CSV: coordinates the trips lack

@@ -75,7 +75,7 @@ def write_part(path: Path, reading: Reading, options: CleanOptions) -> Part:
         name=reading.name,
         dialect=dialect.name,
         vehicle=dialect.vehicle,
-        fields=tuple(name for name in FIELDS if name in _ALWAYS or reading.layout.places(name)),
+        fields=tuple(name for name in FIELDS if name in _ALWAYS or reading.layout.positions(name)),
         source=dict(reading.source),
         lost={clean.UNREADABLE_LINE: reading.unreadable + unread, clean.BLANK_LINE: reading.blank},
         words={kind: list(words.texts) for kind, words in reading.words.items()},
@@ -97,7 +97,7 @@ def _write_batches(path: Path, reading: Reading, tally: "_Tally", options: Clean
     with pa.OSFile(str(path), "wb") as file:
         for rows in reading.batches:
             ends = fold_ends(rows)
-            rows = judge_rows(rows, ends, step_s=reading.layout.dialect.step_s, options=options)
+            rows = screen_rows(rows, ends, step_s=reading.layout.dialect.step_s, options=options)
             tally.add(ends, rows["reason"])
             batch = _as_batch(rows, ends)
             writer = writer or pa.ipc.new_stream(file, batch.schema)
@@ -107,11 +107,11 @@ def _write_batches(path: Path, reading: Reading, tally: "_Tally", options: Clean
         writer.close()
 
 
-def judge_rows(rows: Rows, ends: Sequence[End], *, step_s: int, options: CleanOptions) -> Rows:
+def screen_rows(rows: Rows, ends: Sequence[End], *, step_s: int, options: CleanOptions) -> Rows:
     """Rows with `ended_at` and `duration_s` settled, and with `reason`, uint8 [N]."""
     started = rows["started_at"]
     ended = rows.get("ended_at", np.full(len(started), clean.NO_TIME))
-    told = rows.get("told_s", np.full(len(started), np.nan))
+    told = rows.get("reported_duration_s", np.full(len(started), np.nan))
     with np.errstate(invalid="ignore", over="ignore"):
         ended, duration, contradiction = clean.settle_times(started, ended, told, step_s=step_s)
         reason = clean.row_reasons(
@@ -203,7 +203,7 @@ class _Tally:
             )
 
     def _missing(self, name: str) -> str:
-        if self.layout.places(name):
+        if self.layout.positions(name):
             return (
                 f"column {self._header_of(name)} is empty in all {self.rows} rows; trips without coordinates cannot be "
                 "drawn; take a version of the file that has them, or give the places of its stations with --stations "
@@ -215,5 +215,5 @@ class _Tally:
         )
 
     def _header_of(self, name: str) -> str:
-        places = self.layout.places(name)
-        return f"'{self.layout.header[places[0]]}'" if places else name
+        positions = self.layout.positions(name)
+        return f"'{self.layout.header[positions[0]]}'" if positions else name

@@ -33,12 +33,12 @@ _ARROW_TYPES = {"word": WORDS, "text": TEXT, "number": pa.float64(), "time": pa.
 _QUOTE, _LINE_END, _RETURN = b'"\n\r'
 
 
-class Unclean(Exception):
+class NotPlain(Exception):
     """The text is not such that Arrow would read it as `rasterize.ingest.read_duckdb` does; so that one has to."""
 
 
 @contextmanager
-def read_quickly(packed: Packed, options: "IngestOptions") -> Iterator[Reading]:
+def read_with_arrow(packed: Packed, options: "IngestOptions") -> Iterator[Reading]:
     """The typed rows of a text table.
 
     Raises
@@ -49,11 +49,11 @@ def read_quickly(packed: Packed, options: "IngestOptions") -> Iterator[Reading]:
         No known dialect; times that cannot be used; a damaged file.
     """
     if packed.is_parquet or options.stations is not None:
-        raise Unclean
+        raise NotPlain
     with open_text(packed) as stream:
         header, crlf, rest = cut_header(stream.read(CHUNK_BYTES))
         if not rest or is_cab_header(header):
-            raise Unclean
+            raise NotPlain
         names, delimiter = split_header(header)
         layout = recognise(names, where=packed.name, columns=options.columns, dialect=options.dialect)
         times = _times(rest, layout, delimiter, where=packed.name, zone=options.time_zone)
@@ -71,15 +71,15 @@ def _times(text: bytes, layout: Layout, delimiter: str, *, where: str, zone: str
     lines = whole.decode(errors="replace").splitlines()[:SAMPLE_ROWS]
     rows = list(csv.reader(lines, delimiter=delimiter))
     if any(len(row) != len(layout.header) for row in rows):
-        raise Unclean
+        raise NotPlain
     times = {}
     for name in ("started_at", "ended_at"):
-        if places := layout.places(name):
+        if positions := layout.positions(name):
             for row in rows:
-                row[places[0]] = None if row[places[0]] in NULLS else row[places[0]]
+                row[positions[0]] = None if row[positions[0]] in NULLS else row[positions[0]]
             times[name] = sniff_column(layout, name, rows, where=where, zone=zone)
     if not all(format_.is_plain for format_ in times.values()):
-        raise Unclean
+        raise NotPlain
     return times
 
 
@@ -127,17 +127,17 @@ class _Watched:
         self._last = text[-1]
 
     def check(self) -> None:
-        """Raise `Unclean` if the text that was read is not sound."""
+        """Raise `NotPlain` if the text that was read is not sound."""
         closing = self._closing + (self._last == _QUOTE)
         if self._returns or closing != self._quotes / 2:
-            raise Unclean
+            raise NotPlain
 
 
 def _typed_batches(text: _Watched, layout: Layout, delimiter: str, words: Mapping[str, Words]) -> Iterator[Rows]:
-    """Rows with internal names, see `Reading.batches`; `Unclean` at the latest after the last one."""
+    """Rows with internal names, see `Reading.batches`; `NotPlain` at the latest after the last one."""
     columns = [_Column(column, layout, delimiter, words) for column in layout.columns]
     if not all(column.straight for column in columns):
-        raise Unclean
+        raise NotPlain
     try:
         blocks = iter(_open_csv(text, columns, delimiter))
         while group := list(islice(blocks, GROUP_BLOCKS)):
@@ -145,13 +145,13 @@ def _typed_batches(text: _Watched, layout: Layout, delimiter: str, words: Mappin
             for batch in table.to_batches():
                 yield _typed(batch, columns)
     except pa.ArrowInvalid as error:
-        raise Unclean from error
+        raise NotPlain from error
     text.check()
 
 
 def _open_csv(text: _Watched, columns: Sequence["_Column"], delimiter: str) -> pyarrow.csv.CSVStreamingReader:
     """A reader of all columns: what is wrong with a row may show in one that we do not keep."""
-    types = {f"c{place}": _ARROW_TYPES[column.straight] for place, column in enumerate(columns)}
+    types = {f"c{position}": _ARROW_TYPES[column.straight] for position, column in enumerate(columns)}
     return pyarrow.csv.open_csv(
         pa.PythonFile(text, "r"),
         read_options=pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, column_names=list(types)),
@@ -169,7 +169,7 @@ def _typed(batch: pa.RecordBatch, columns: Sequence["_Column"]) -> Rows:
         for values in batch.columns:
             there |= values.is_valid().to_numpy(zero_copy_only=False)
         if not there.all():
-            raise Unclean
+            raise NotPlain
     rows = {}
     for values, column in zip(batch.columns, columns, strict=True):
         rows |= column.read(values)
@@ -183,7 +183,7 @@ class _Column:
         self.rule = column.rule if column and column.field else MadeUp()
         self.straight = self.rule.straight
         self._fields = [column.field] if column and column.field else []
-        if self._fields and not layout.places(self._fields[0].replace("_name", "_id")):
+        if self._fields and not layout.positions(self._fields[0].replace("_name", "_id")):
             self._fields.append(self._fields[0].replace("_name", "_id"))  # of hubs that have only a name
         self._words, self._delimiter = words, delimiter
 
@@ -196,16 +196,16 @@ class _Column:
         else:
             numbers = values.to_numpy(zero_copy_only=False)
             read = self.rule.read_numbers(numbers) if self.straight == "number" else numbers.view(np.int64)
-        return {"told_s" if field == "duration_s" else field: read for field in self._fields}
+        return {"reported_duration_s" if field == "duration_s" else field: read for field in self._fields}
 
     def _read_word(self, word: str) -> str | None:
         if '"' in word or "\n" in word or word.startswith(self._delimiter):
-            raise Unclean  # Arrow may have read it otherwise than it is meant, see `_Watched`
+            raise NotPlain  # Arrow may have read it otherwise than it is meant, see `_Watched`
         return self.rule.read_word(word)
 
     def _read_texts(self, values: pa.StringArray) -> pa.StringArray:
         looks = (pc.match_substring(values, '"'), pc.match_substring(values, "\n"))
         if any(pc.any(look).as_py() for look in (*looks, pc.starts_with(values, self._delimiter))):
-            raise Unclean
+            raise NotPlain
         trimmed = pc.utf8_trim(values, " ")
         return pc.if_else(pc.equal(trimmed, ""), None, trimmed)

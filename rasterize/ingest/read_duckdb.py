@@ -40,9 +40,9 @@ class _Scan:
     header: tuple[str, ...]
     types: tuple[str, ...]
 
-    def kind(self, place: int) -> str:
+    def kind(self, position: int) -> str:
         """What the rules need to know of the type of a column."""
-        type_name = self.types[place]
+        type_name = self.types[position]
         if type_name == "VARCHAR":
             return "text"
         if type_name.startswith("TIMESTAMP") or type_name == "DATE":
@@ -64,7 +64,7 @@ def open_engine(memory: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]
 
 
 @contextmanager
-def read_carefully(packed: Packed, options: "IngestOptions") -> Iterator[Reading]:
+def read_with_duckdb(packed: Packed, options: "IngestOptions") -> Iterator[Reading]:
     """The typed rows of any table, through DuckDB; text line by line first.
 
     With `options.stations`, DuckDB's table `station_file` gives coordinates the trips lack.
@@ -103,7 +103,7 @@ def _read_table(connection: duckdb.DuckDBPyConnection, table: Table, options: "I
 
 def _scan_text(table: Table) -> _Scan:
     header, delimiter = split_header(table.header)
-    columns = ", ".join(f"'c{place}': 'VARCHAR'" for place in range(len(header)))
+    columns = ", ".join(f"'c{position}': 'VARCHAR'" for position in range(len(header)))
     sql = (
         f"read_csv({_text(str(table.path))}, auto_detect = false, header = false, delim = {_text(delimiter)}, "
         f"quote = '\"', escape = '\"', columns = {{{columns}}}, ignore_errors = true, nullstr = {list(NULLS)!r})"
@@ -117,7 +117,7 @@ def _scan_parquet(connection: duckdb.DuckDBPyConnection, table: Table) -> _Scan:
         described = connection.execute(f"DESCRIBE SELECT * FROM {sql}").fetchall()
     except duckdb.Error as error:
         raise InputError(f"{table.name}: no Parquet file ({str(error).splitlines()[0]}); download it again") from None
-    columns = ", ".join(f"{_name(row[0])} AS c{place}" for place, row in enumerate(described))
+    columns = ", ".join(f"{_name(row[0])} AS c{position}" for position, row in enumerate(described))
     return _Scan(
         sql=f"(SELECT {columns} FROM {sql})",
         header=tuple(row[0] for row in described),
@@ -135,7 +135,7 @@ def _name(value: str) -> str:
 
 def _sample(connection: duckdb.DuckDBPyConnection, scan: _Scan) -> list[tuple[str | None, ...]]:
     """The first rows, as text."""
-    columns = ", ".join(f"CAST(c{place} AS VARCHAR)" for place in range(len(scan.header)))
+    columns = ", ".join(f"CAST(c{position} AS VARCHAR)" for position in range(len(scan.header)))
     return connection.execute(f"SELECT {columns} FROM {scan.sql} LIMIT {SAMPLE_ROWS}").fetchall()
 
 
@@ -161,23 +161,23 @@ def _time_formats(
     """The formats of started_at and ended_at."""
     formats = {}
     for name in ("started_at", "ended_at"):
-        places = layout.places(name)
-        if not places:
+        positions = layout.positions(name)
+        if not positions:
             continue
-        if scan.kind(places[0]) == "timestamp":
-            offset = "Z" if scan.types[places[0]].endswith("TIME ZONE") else ""
+        if scan.kind(positions[0]) == "timestamp":
+            offset = "Z" if scan.types[positions[0]].endswith("TIME ZONE") else ""
             formats[name] = TimeFormat(order="native", offset=offset, zone=zone)
             continue
         formats[name] = sniff_column(layout, name, sample, where=where, zone=zone)
         if formats[name].order in ("mdy", "dmy"):
-            more = _telling_dates(connection, scan, _joined(places), formats[name].separator)
+            more = _telling_dates(connection, scan, _joined(positions), formats[name].separator)
             formats[name] = sniff_column(layout, name, sample, where=where, zone=zone, more=more)
     return formats
 
 
-def _joined(places: Sequence[int]) -> str:
+def _joined(positions: Sequence[int]) -> str:
     """SQL of a date and a time from their own columns, or of the one column of both."""
-    return " || ' ' || ".join(f"c{place}" for place in places)
+    return " || ' ' || ".join(f"c{position}" for position in positions)
 
 
 def _telling_dates(connection: duckdb.DuckDBPyConnection, scan: _Scan, expression: str, separator: str) -> list[str]:
@@ -194,7 +194,7 @@ def _telling_dates(connection: duckdb.DuckDBPyConnection, scan: _Scan, expressio
 
 
 def _select_sql(scan: _Scan, layout: Layout, formats: Mapping[str, TimeFormat], *, with_stations: bool) -> str:
-    """SQL that reads and types all rows: publisher's columns → internal ones, `told_s` and `blank`."""
+    """SQL that reads and types all rows: publisher's columns → internal ones, `reported_duration_s` and `blank`."""
     values = _field_expressions(scan, layout, formats)
     blank = f"coalesce({', '.join(f'CAST(c{i} AS VARCHAR)' for i in range(len(scan.header)))}) IS NULL"
     typed = ", ".join(f"{sql} AS {name}" for name, sql in values.items())
@@ -204,19 +204,19 @@ def _select_sql(scan: _Scan, layout: Layout, formats: Mapping[str, TimeFormat], 
 
 
 def _field_expressions(scan: _Scan, layout: Layout, formats: Mapping[str, TimeFormat]) -> dict[str, str]:
-    """SQL of each internal column in terms of c0, c1, …; `told_s` is the publisher's own duration."""
+    """SQL of each internal column in terms of c0, c1, …; `reported_duration_s` is the publisher's own duration."""
     values = {name: f"CAST(NULL AS {kind})" for name, kind in FIELDS.items()}
     for name in values:
-        places = layout.places(name)
+        positions = layout.positions(name)
         if name in formats:
-            values[name] = formats[name].read(_joined(places))
-        elif places:
-            values[name] = layout.columns[places[0]].rule.read(f"c{places[0]}", scan.kind(places[0]))
-    values["told_s"] = values.pop("duration_s")
-    if layout.places("waypoints") and not layout.places("duration_s") and "ended_at" not in formats:
-        values["told_s"] = f"(len({values['waypoints']}) / 2 - 1) * {FIX_STEP_S}"
+            values[name] = formats[name].read(_joined(positions))
+        elif positions:
+            values[name] = layout.columns[positions[0]].rule.read(f"c{positions[0]}", scan.kind(positions[0]))
+    values["reported_duration_s"] = values.pop("duration_s")
+    if layout.positions("waypoints") and not layout.positions("duration_s") and "ended_at" not in formats:
+        values["reported_duration_s"] = f"(len({values['waypoints']}) / 2 - 1) * {FIX_STEP_S}"
     for end in ("start", "end"):  # hubs that have only a name
-        if not layout.places(f"{end}_station_id"):
+        if not layout.positions(f"{end}_station_id"):
             values[f"{end}_station_id"] = values[f"{end}_station_name"]
     return values
 
@@ -228,8 +228,8 @@ def _completed(name: str, with_stations: bool) -> str:
     if with_stations and (what in ("lat", "lng", "station_name")):
         choices.append(f"{end}_file.{what.removeprefix('station_')}")
     if what in ("lat", "lng"):
-        places = {"start_lat": "1", "start_lng": "2", "end_lat": "-2", "end_lng": "-1"}
-        choices.append(f"typed.waypoints[{places[name]}]")
+        positions = {"start_lat": "1", "start_lng": "2", "end_lat": "-2", "end_lng": "-1"}
+        choices.append(f"typed.waypoints[{positions[name]}]")
     return f"coalesce({', '.join(choices)}) AS {name}"
 
 

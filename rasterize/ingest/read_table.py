@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rasterize.ingest.parts import Part, find_part, write_part
-from rasterize.ingest.read_arrow import Unclean, read_quickly
-from rasterize.ingest.read_duckdb import read_carefully
+from rasterize.ingest.read_arrow import NotPlain, read_with_arrow
+from rasterize.ingest.read_duckdb import read_with_duckdb
 from rasterize.ingest.unpack import Packed
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 VERSION = 1  # of parts; a part of another version is made again
 
 
-def stage_table(packed: Packed, folder: Path, options: "IngestOptions") -> Part:
+def make_part(packed: Packed, folder: Path, options: "IngestOptions") -> Part:
     """The part of a table in `folder`: as it was left there by an earlier try, else made now.
 
     Raises
@@ -28,11 +28,11 @@ def stage_table(packed: Packed, folder: Path, options: "IngestOptions") -> Part:
     if part := find_part(path):
         return part
     try:
-        with read_quickly(packed, options) as reading:
+        with read_with_arrow(packed, options) as reading:
             return write_part(path, reading, options.clean)
-    except Unclean:
+    except NotPlain:
         pass
-    with read_carefully(packed, options) as reading:
+    with read_with_duckdb(packed, options) as reading:
         return write_part(path, reading, options.clean)
 
 

@@ -38,8 +38,8 @@ class Reading:
 
     `batches`, of at least one row each, hold columns by internal name: times as int64 (microseconds, `clean.NO_TIME`
     where missing), numbers as float64 (NaN where missing), the columns of `WORD_KINDS` as int32 (-1 where missing, else
-    a number of `words`), other texts and lists as Arrow arrays. The publisher's duration is `told_s`; `blank`, bool,
-    may tell of rows of which every cell is missing.
+    a number of `words`), other texts and lists as Arrow arrays. The publisher's duration is `reported_duration_s`;
+    `blank`, bool, may tell of rows of which every cell is missing.
     """
 
     name: str

@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from rasterize.errors import InputError
 from rasterize.ingest import clean
-from rasterize.ingest.all_parts import Crowd
+from rasterize.ingest.all_parts import AllParts
 
 
-def _count_rejects(crowd: Crowd, kept: Sequence[int] | None = None) -> dict[str, Any]:
+def count_rejects(all_parts: AllParts, kept: Sequence[int] | None = None) -> dict[str, Any]:
     """What became of every row: kept, or rejected, and why; also table by table.
 
     `kept` are the trips of each part that are left; those that passed all rules but are not, touch a one-off place.
     """
     tables = []
-    for number, (part, counts) in enumerate(zip(crowd.parts, crowd.count(), strict=True)):
+    for number, (part, counts) in enumerate(zip(all_parts.parts, all_parts.count(), strict=True)):
         trips = int(counts[0]) if kept is None else kept[number]
         found = {reason: int(count) for reason, count in zip(clean.REASONS, counts[1:], strict=True)}
         found[clean.ONE_OFF] += int(counts[0]) - trips
@@ -44,20 +44,20 @@ def _most_first(counts: dict[str, int]) -> dict[str, int]:
     return dict(sorted(((reason, n) for reason, n in counts.items() if n), key=lambda item: (-item[1], item[0])))
 
 
-def _check_enough(rejects: dict[str, Any]) -> None:
+def check_enough(rejects: dict[str, Any]) -> None:
     """Refuse what cannot train anything: fewer than two trips."""
     if rejects["kept"] < 2:
-        raise _too_few(rejects)
+        raise too_few(rejects)
 
 
-def _check_places(rejects: dict[str, Any], uses: NDArray) -> None:
+def check_stops(rejects: dict[str, Any], uses: NDArray) -> None:
     """Refuse trips that all start and end at the same place."""
     if np.count_nonzero(uses) < 2:
         where = ", ".join(table["file"] for table in rejects["files"][:3])
         raise InputError(f"{where}: all {rejects['kept']} trips are at one station; give trips between at least two")
 
 
-def _too_few(rejects: dict[str, Any]) -> InputError:
+def too_few(rejects: dict[str, Any]) -> InputError:
     where = ", ".join(table["file"] for table in rejects["files"][:3])
     reasons = ", ".join(f"{count} {reason}" for reason, count in rejects["rejected"].items()) or "none"
     return InputError(

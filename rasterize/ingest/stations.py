@@ -16,9 +16,9 @@ from rasterize.distance import METRES_PER_DEGREE
 from rasterize.errors import InputError
 from rasterize.files import write_atomically
 from rasterize.formats.column_rules import CELL_PREFIX
-from rasterize.ingest.all_parts import Crowd
+from rasterize.ingest.all_parts import AllParts
 from rasterize.ingest.ends import End
-from rasterize.ingest.options import PlaceOptions
+from rasterize.ingest.options import StopOptions
 from rasterize.strokes.frame import Frame
 from rasterize.strokes.resolution import choose_resolution
 
@@ -28,7 +28,7 @@ _OPEN_ENDS = pa.schema([("lat", pa.float64()), ("lng", pa.float64()), ("n", pa.i
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class Stops:
     """Stations and cells that are no one-offs, and which of them each end of a trip belongs to."""
 
     frame: Frame
@@ -39,41 +39,41 @@ class Places:
 
     def find(self, end: End) -> NDArray:
         """The place of each of the different ends, int64 [E]; -1 for a one-off and where coordinates are missing."""
-        places = self.of_station.take(end.station)
+        stops = self.of_station.take(end.station)
         is_open = (end.station < 0) & np.isfinite(end.lat + end.lng)
         if is_open.any():
-            places[is_open] = self.of_open(end.lat[is_open], end.lng[is_open])
-        return places
+            stops[is_open] = self.of_open(end.lat[is_open], end.lng[is_open])
+        return stops
 
 
-def find_places(connection: duckdb.DuckDBPyConnection, crowd: Crowd, options: PlaceOptions) -> Places:
+def find_stops(connection: duckdb.DuckDBPyConnection, all_parts: AllParts, options: StopOptions) -> Stops:
     """The places of a crowd that was judged.
 
     An end without a station belongs to the nearest one within `snap_m`, else to a cell of the frame.
     """
-    stations = settle_stations(connection, crowd.words)
+    stations = settle_stations(connection, all_parts.words)
     nearest = _nearest_station(stations["lat"].to_numpy(), stations["lng"].to_numpy(), options.snap_m)
-    _list_open_ends(connection, crowd, nearest)
+    _list_open_ends(connection, all_parts, nearest)
     is_used = _count_uses(connection, stations) >= options.min_uses
     used = stations[is_used]
-    place_of = np.append(np.where(is_used, np.cumsum(is_used) - 1, -1), -1)
-    of_station = np.full(len(crowd.words["station_id"]) + 1, -1)
+    stop_of = np.append(np.where(is_used, np.cumsum(is_used) - 1, -1), -1)
+    of_station = np.full(len(all_parts.words["station_id"]) + 1, -1)
     of_station[used["station"]] = np.arange(len(used))
-    frame, reason = _frame_around(connection, crowd, used, options)
+    frame, reason = _frame_around(connection, all_parts, used, options)
     cells = _count_cells(connection, frame, options)
 
     def of_open(lat: NDArray, lng: NDArray) -> NDArray:
         station, cell = nearest(lat, lng), _cells_of(lat, lng, frame, options)
-        place = np.searchsorted(cells, cell)
-        in_cell = np.where(np.append(cells, -1)[place] == cell, len(used) + place, -1)
-        return np.where(station >= 0, place_of[station], in_cell)
+        stop = np.searchsorted(cells, cell)
+        in_cell = np.where(np.append(cells, -1)[stop] == cell, len(used) + stop, -1)
+        return np.where(station >= 0, stop_of[station], in_cell)
 
     table = pd.concat([used[["id", "name", "lat", "lng"]], _describe_cells(cells, frame, options)], ignore_index=True)
-    return Places(frame=frame, reason=reason, table=table, of_station=of_station, of_open=of_open)
+    return Stops(frame=frame, reason=reason, table=table, of_station=of_station, of_open=of_open)
 
 
 def settle_stations(connection: duckdb.DuckDBPyConnection, words: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """The stations (station, id, name, lat, lng, uses) in order of id, from the table `points`, see `Crowd.judge`.
+    """The stations (station, id, name, lat, lng, uses) in order of id, from the table `points`, see `AllParts.screen`.
 
     The name is the most frequent one; the coordinates are the most frequent ones of the most frequent spot of about
     ten metres, so that neither a moved station nor coordinates that differ with every trip pull them aside.
@@ -112,12 +112,12 @@ def _nearest_station(
 
 
 def _list_open_ends(
-    connection: duckdb.DuckDBPyConnection, crowd: Crowd, nearest: Callable[[NDArray, NDArray], NDArray]
+    connection: duckdb.DuckDBPyConnection, all_parts: AllParts, nearest: Callable[[NDArray, NDArray], NDArray]
 ) -> None:
     """Make the table `open_ends` (lat, lng, n, station) of the trips' ends without a station; -1 is near none."""
 
     def found() -> Iterator[pa.RecordBatch]:
-        for lat, lng, counts in crowd.open_ends():
+        for lat, lng, counts in all_parts.open_ends():
             yield pa.record_batch([lat, lng, counts, nearest(lat, lng)], schema=_OPEN_ENDS)
 
     connection.register("found", pa.RecordBatchReader.from_batches(_OPEN_ENDS, found()))
@@ -135,14 +135,14 @@ def _count_uses(connection: duckdb.DuckDBPyConnection, stations: pd.DataFrame) -
 
 
 def _frame_around(
-    connection: duckdb.DuckDBPyConnection, crowd: Crowd, stations: pd.DataFrame, options: PlaceOptions
+    connection: duckdb.DuckDBPyConnection, all_parts: AllParts, stations: pd.DataFrame, options: StopOptions
 ) -> tuple[Frame, str]:
     """The frame of all stations, ends in the open, and waypoints inside the area; and why it has its resolution."""
     points = [stations[["lat", "lng"]].to_numpy()]
     (corners,) = connection.execute("SELECT min(lat), min(lng), max(lat), max(lng) FROM open_ends").fetchall()
     if corners[0] is not None:
         points.append(np.reshape(corners, (2, 2)))
-    for path in crowd.waypoints():
+    for path in all_parts.waypoints():
         points.append(np.stack([path.min(axis=0), path.max(axis=0)]))
     lat, lng = np.concatenate(points).T
     if len(lat) == 0:
@@ -158,19 +158,19 @@ def _frame_around(
     return frame_at(side), reason
 
 
-def _count_cells(connection: duckdb.DuckDBPyConnection, frame: Frame, options: PlaceOptions) -> NDArray:
+def _count_cells(connection: duckdb.DuckDBPyConnection, frame: Frame, options: StopOptions) -> NDArray:
     """The cells that enough open ends near no station lie in, see `_cells_of`, int64 in ascending order."""
     cells, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for batch in connection.sql("SELECT lat, lng, n FROM open_ends WHERE station < 0").to_arrow_reader(BATCH_ROWS):
         lat, lng, n = (batch[name].to_numpy() for name in ("lat", "lng", "n"))
-        found, place = np.unique(_cells_of(lat, lng, frame, options), return_inverse=True)
+        found, stop = np.unique(_cells_of(lat, lng, frame, options), return_inverse=True)
         cells.append(found)
-        counts.append(np.bincount(place, n, len(found)))
-    found, place = np.unique(np.concatenate(cells), return_inverse=True)
-    return found[np.bincount(place, np.concatenate(counts), len(found)) >= options.min_uses]
+        counts.append(np.bincount(stop, n, len(found)))
+    found, stop = np.unique(np.concatenate(cells), return_inverse=True)
+    return found[np.bincount(stop, np.concatenate(counts), len(found)) >= options.min_uses]
 
 
-def _cells_of(lat: NDArray, lng: NDArray, frame: Frame, options: PlaceOptions) -> NDArray:
+def _cells_of(lat: NDArray, lng: NDArray, frame: Frame, options: StopOptions) -> NDArray:
     """The cell of the frame that each point lies in, its row and column in one number, int64 [N]."""
     rows_per_degree = frame.height / (frame.north - frame.south) / options.cell_px
     cols_per_degree = frame.width / (frame.east - frame.west) / options.cell_px
@@ -178,7 +178,7 @@ def _cells_of(lat: NDArray, lng: NDArray, frame: Frame, options: PlaceOptions) -
     return row * _CELL_ROW + np.floor((lng - frame.west) * cols_per_degree).astype(np.int64)
 
 
-def _describe_cells(cells: NDArray, frame: Frame, options: PlaceOptions) -> pd.DataFrame:
+def _describe_cells(cells: NDArray, frame: Frame, options: StopOptions) -> pd.DataFrame:
     """Cells as places: id, name, and the coordinates of their middles."""
     rows, cols = cells // _CELL_ROW, cells % _CELL_ROW
     lat, lng = frame.to_degrees((cols + 0.5) * options.cell_px, (rows + 0.5) * options.cell_px)
@@ -187,9 +187,9 @@ def _describe_cells(cells: NDArray, frame: Frame, options: PlaceOptions) -> pd.D
     return pd.DataFrame({"id": ids, "name": names, "lat": lat, "lng": lng})
 
 
-def write_stations(path: Path, places: Places, starts: NDArray, ends: NDArray) -> int:
+def write_stations(path: Path, stops: Stops, starts: NDArray, ends: NDArray) -> int:
     """Write GeoParquet of the places that are used, with their starts and ends, in order of id; gives how many."""
-    table = places.table.rename(columns={"id": "station_id"}).assign(starts=starts, ends=ends, uses=starts + ends)
+    table = stops.table.rename(columns={"id": "station_id"}).assign(starts=starts, ends=ends, uses=starts + ends)
     table = table[table["uses"] > 0].sort_values("station_id", ignore_index=True)
     points = gpd.points_from_xy(table.pop("lng"), table.pop("lat"))
     with write_atomically(path) as temporary:

@@ -31,21 +31,21 @@ def share_of(level: NDArray) -> NDArray:
 class Channel(Protocol):
     """A trip attribute painted along the stroke: some planes, and the way from values to levels and back.
 
-    `known` is what else a trip tells, see `Spec.known_of`; only a conditional channel looks at it.
+    `features` is what else a trip tells, see `StrokeSpec.trip_features`; only a conditional channel looks at it.
     """
 
     column: str
     planes: int
 
-    def fit(self, values: pd.Series, known: pd.DataFrame | None = None) -> Self:
+    def fit(self, values: pd.Series, features: pd.DataFrame | None = None) -> Self:
         """The same channel with its open bounds set from data."""
         ...
 
-    def encode(self, values: pd.Series, rng: np.random.Generator, known: pd.DataFrame | None = None) -> NDArray:
+    def encode(self, values: pd.Series, rng: np.random.Generator, features: pd.DataFrame | None = None) -> NDArray:
         """Values → levels, [N, planes]."""
         ...
 
-    def decode(self, levels: NDArray, known: pd.DataFrame | None = None) -> pd.Series:
+    def decode(self, levels: NDArray, features: pd.DataFrame | None = None) -> pd.Series:
         """Levels [N, planes] → values."""
         ...
 
@@ -65,7 +65,7 @@ class LinearChannel:
     kind: str = "linear"
     planes: int = 1
 
-    def fit(self, values: pd.Series, known: pd.DataFrame | None = None) -> Self:
+    def fit(self, values: pd.Series, features: pd.DataFrame | None = None) -> Self:
         """Set open bounds to robust quantiles, and note whether values are missing."""
         number = values.dropna().astype(float)
         low, high = (float(q) for q in number.quantile([0.001, 0.999])) if len(number) else (0.0, 1.0)
@@ -77,14 +77,14 @@ class LinearChannel:
     def _scale(self, values: NDArray) -> NDArray:
         return np.log(np.maximum(values, 1e-9)) if self.log else values
 
-    def encode(self, values: pd.Series, rng: np.random.Generator, known: pd.DataFrame | None = None) -> NDArray:
+    def encode(self, values: pd.Series, rng: np.random.Generator, features: pd.DataFrame | None = None) -> NDArray:
         """Values → levels in {0} ∪ [0.2, 1], [N, 1]; values outside the bounds are clipped to them."""
         number = values.astype(float).to_numpy()
         low, high = self._scale(np.array([self.low, self.high], float))
         share = (self._scale(np.clip(number, self.low, self.high)) - low) / (high - low)
         return np.where(np.isnan(number), 0.0, level_of(share))[:, None]
 
-    def decode(self, levels: NDArray, known: pd.DataFrame | None = None) -> pd.Series:
+    def decode(self, levels: NDArray, features: pd.DataFrame | None = None) -> pd.Series:
         """Levels → values; below 0.1 is a missing value, if there are any."""
         low, high = self._scale(np.array([self.low, self.high], float))
         scaled = low + share_of(levels[:, 0]) * (high - low)
@@ -108,7 +108,7 @@ class QuantileChannel:
     kind: str = "quantile"
     planes: int = 1
 
-    def fit(self, values: pd.Series, known: pd.DataFrame | None = None) -> Self:
+    def fit(self, values: pd.Series, features: pd.DataFrame | None = None) -> Self:
         """Read the quantile function from data, and note whether values are missing."""
         number = values.dropna().astype(float)
         if self.values or not len(number):
@@ -117,7 +117,7 @@ class QuantileChannel:
         missing = bool(values.isna().any())
         return replace(self, values=_knots(number, whole=whole, count=QUANTILE_KNOTS), whole=whole, missing=missing)
 
-    def encode(self, values: pd.Series, rng: np.random.Generator, known: pd.DataFrame | None = None) -> NDArray:
+    def encode(self, values: pd.Series, rng: np.random.Generator, features: pd.DataFrame | None = None) -> NDArray:
         """Values → levels in {0} ∪ [0.2, 1], [N, 1]; `rng` spreads ties over the steps they fill."""
         return self.paint(values, rng.random(len(values)))
 
@@ -130,7 +130,7 @@ class QuantileChannel:
         rank = np.where(last >= first, tie, between) / (len(knots) - 1)
         return np.where(np.isnan(number), 0.0, level_of(rank))[:, None]
 
-    def decode(self, levels: NDArray, known: pd.DataFrame | None = None) -> pd.Series:
+    def decode(self, levels: NDArray, features: pd.DataFrame | None = None) -> pd.Series:
         """Levels → values; below 0.1 is a missing value, if there are any."""
         knots = np.asarray(self.values)
         rank = share_of(levels[:, 0]) * (len(knots) - 1)
@@ -138,7 +138,7 @@ class QuantileChannel:
         number = knots[np.rint(rank).astype(int)] if self.whole else between
         return pd.Series(np.where(self.missing & (levels[:, 0] < MISSING_LEVEL), np.nan, number))
 
-    def find_groups(self, known: pd.DataFrame | None, count: int) -> NDArray:
+    def find_groups(self, features: pd.DataFrame | None, count: int) -> NDArray:
         """The group each of `count` trips is ranked in, int64 [N]: there is one."""
         return np.zeros(count, np.int64)
 
@@ -168,42 +168,42 @@ class ConditionalChannel:
     kind: str = "conditional"
     planes: int = 1
 
-    def fit(self, values: pd.Series, known: pd.DataFrame | None = None) -> Self:
+    def fit(self, values: pd.Series, features: pd.DataFrame | None = None) -> Self:
         """Find trips alike and read their quantile functions from data, and note whether values are missing."""
         all_trips = QuantileChannel(column=self.column).fit(values)
         there = values.notna().to_numpy()
         number, tree = values[there].astype(float), Tree()
-        if known is not None and len(number):
+        if features is not None and len(number):
             scale = np.log if (number > 0).all() and not all_trips.whole else np.asarray  # as durations are spread
-            tree = Tree.fit(scale(number.to_numpy()), known[there])
+            tree = Tree.fit(scale(number.to_numpy()), features[there])
         groups = (all_trips.values,)
         if tree.leaves > 1:
-            parts = number.groupby(tree.leaf_of(known[there]))
+            parts = number.groupby(tree.leaf_of(features[there]))
             groups = tuple(_knots(part, whole=all_trips.whole, count=_knots_of(len(part))) for _, part in parts)
         return replace(self, tree=tree, groups=groups, whole=all_trips.whole, missing=all_trips.missing)
 
-    def encode(self, values: pd.Series, rng: np.random.Generator, known: pd.DataFrame | None = None) -> NDArray:
+    def encode(self, values: pd.Series, rng: np.random.Generator, features: pd.DataFrame | None = None) -> NDArray:
         """Values → levels in {0} ∪ [0.2, 1], [N, 1]; `rng` spreads ties over the steps they fill."""
         levels, chance = np.empty((len(values), 1)), rng.random(len(values))
-        for rows, channel in self._parts(len(values), known):
+        for rows, channel in self._parts(len(values), features):
             levels[rows] = channel.paint(values.iloc[rows], chance[rows])
         return levels
 
-    def decode(self, levels: NDArray, known: pd.DataFrame | None = None) -> pd.Series:
+    def decode(self, levels: NDArray, features: pd.DataFrame | None = None) -> pd.Series:
         """Levels → values; below 0.1 is a missing value, if there are any."""
         values = np.empty(len(levels))
-        for rows, channel in self._parts(len(levels), known):
+        for rows, channel in self._parts(len(levels), features):
             values[rows] = channel.decode(levels[rows])
         return pd.Series(values)
 
-    def find_groups(self, known: pd.DataFrame | None, count: int) -> NDArray:
+    def find_groups(self, features: pd.DataFrame | None, count: int) -> NDArray:
         """The group each of `count` trips is ranked in, as an index into `groups`, int64 [N]."""
-        assert known is not None or self.tree.leaves == 1, "what is known when fitting is known ever after"
-        return np.zeros(count, np.int64) if known is None else self.tree.leaf_of(known)
+        assert features is not None or self.tree.leaves == 1, "what is known when fitting is known ever after"
+        return np.zeros(count, np.int64) if features is None else self.tree.leaf_of(features)
 
-    def _parts(self, count: int, known: pd.DataFrame | None) -> Iterator[tuple[NDArray, QuantileChannel]]:
+    def _parts(self, count: int, features: pd.DataFrame | None) -> Iterator[tuple[NDArray, QuantileChannel]]:
         """The trips of each group, and its channel."""
-        group = self.find_groups(known, count)
+        group = self.find_groups(features, count)
         for place in np.unique(group):
             knots = QuantileChannel(
                 column=self.column, values=self.groups[place], whole=self.whole, missing=self.missing
@@ -225,16 +225,16 @@ class CyclicChannel:
     kind: str = "cyclic"
     planes: int = 2
 
-    def fit(self, values: pd.Series, known: pd.DataFrame | None = None) -> Self:
+    def fit(self, values: pd.Series, features: pd.DataFrame | None = None) -> Self:
         """Nothing to fit: the period is known."""
         return self
 
-    def encode(self, values: pd.Series, rng: np.random.Generator, known: pd.DataFrame | None = None) -> NDArray:
+    def encode(self, values: pd.Series, rng: np.random.Generator, features: pd.DataFrame | None = None) -> NDArray:
         """Values → (cos, sin), [N, 2]; a missing value is (0, 0)."""
         angle = values.astype(float).to_numpy() * (2 * np.pi / self.period)
         return np.nan_to_num(np.stack([np.cos(angle), np.sin(angle)], axis=1))
 
-    def decode(self, levels: NDArray, known: pd.DataFrame | None = None) -> pd.Series:
+    def decode(self, levels: NDArray, features: pd.DataFrame | None = None) -> pd.Series:
         """Levels → values in [0, period); shorter than 0.1 is a missing value."""
         angle = np.arctan2(levels[:, 1], levels[:, 0]) % (2 * np.pi)
         value = angle * (self.period / (2 * np.pi)) % self.period
@@ -254,15 +254,15 @@ class CategoryChannel:
         """One plane per value."""
         return len(self.values)
 
-    def fit(self, values: pd.Series, known: pd.DataFrame | None = None) -> Self:
+    def fit(self, values: pd.Series, features: pd.DataFrame | None = None) -> Self:
         """List the values met."""
         return self if self.values else replace(self, values=known_values(self.column, values))
 
-    def encode(self, values: pd.Series, rng: np.random.Generator, known: pd.DataFrame | None = None) -> NDArray:
+    def encode(self, values: pd.Series, rng: np.random.Generator, features: pd.DataFrame | None = None) -> NDArray:
         """Values → indicator levels, [N, len(values)]."""
         return (values.to_numpy(dtype=object)[:, None] == np.array(self.values, dtype=object)[None, :]).astype(float)
 
-    def decode(self, levels: NDArray, known: pd.DataFrame | None = None) -> pd.Series:
+    def decode(self, levels: NDArray, features: pd.DataFrame | None = None) -> pd.Series:
         """The brightest plane; if that is below 0.5 / len(values), a missing value."""
         best = levels.argmax(axis=1)
         value = np.array(self.values, dtype=object)[best]
@@ -287,8 +287,8 @@ def channel_from_json(value: Mapping[str, Any]) -> Channel:
     """The inverse of `channel_to_json`; raises `InputError` on an unknown kind."""
     kind = CHANNEL_KINDS.get(value["kind"])
     if kind is None:
-        known = ", ".join(CHANNEL_KINDS)
-        raise InputError(f"channel '{value['column']}': unknown kind '{value['kind']}'; known kinds: {known}")
+        kinds = ", ".join(CHANNEL_KINDS)
+        raise InputError(f"channel '{value['column']}': unknown kind '{value['kind']}'; known kinds: {kinds}")
     fields = _as_tuples(value)
     if "tree" in fields:
         fields["tree"] = Tree(**fields["tree"])
@@ -322,12 +322,12 @@ def attribute_values(trips: pd.DataFrame, name: str) -> pd.Series:
 def choose_attributes(
     trips: pd.DataFrame,
     choice: Mapping[str, str] | None = None,
-    known: Callable[[Sequence[Factor]], tuple[NDArray, pd.DataFrame]] | None = None,
+    fit_on: Callable[[Sequence[Factor]], tuple[NDArray, pd.DataFrame]] | None = None,
 ) -> tuple[tuple[Channel, ...], tuple[Factor, ...]]:
     """Channels and factors for the attributes a table has, fitted to it.
 
-    `choice` overrides `DEFAULT_ATTRIBUTES` name by name: "factor", a channel kind, or "off". `known`, given the
-    factors, tells to which rows channels are fitted, and what is known of these, see `Spec.known_of`.
+    `choice` overrides `DEFAULT_ATTRIBUTES` name by name: "factor", a channel kind, or "off". `fit_on`, given the
+    factors, tells to which rows channels are fitted, and the features of these, see `StrokeSpec.trip_features`.
     """
     choice = choice or {}
     names = {*DEFAULT_ATTRIBUTES, *CLOCK_ATTRIBUTES, *trips.columns}
@@ -346,9 +346,9 @@ def choose_attributes(
     factors = tuple(
         Factor(name=name).fit(attribute_values(trips, name)) for name, kind in shown.items() if kind == "factor"
     )
-    rows, things = (slice(None), None) if known is None else known(factors)
+    rows, features = (slice(None), None) if fit_on is None else fit_on(factors)
     channels = tuple(
-        CHANNEL_KINDS[kind](column=name).fit(attribute_values(trips, name).iloc[rows].reset_index(drop=True), things)
+        CHANNEL_KINDS[kind](column=name).fit(attribute_values(trips, name).iloc[rows].reset_index(drop=True), features)
         for name, kind in shown.items()
         if kind != "factor"
     )

@@ -16,7 +16,7 @@ from rasterize.strokes.blur import blur, gaussian_taps
 from rasterize.strokes.trace import halve, trace, trace_path
 
 if TYPE_CHECKING:
-    from rasterize.strokes.spec import Spec
+    from rasterize.strokes.spec import StrokeSpec
     from rasterize.strokes.strokes import Strokes
 
 CHUNK = 64  # images a thread draws at a time
@@ -112,7 +112,7 @@ def _draw_images(images, which, strokes, weights, atlas, taps, grey, longest):
 class Pen:
     """Draws the strokes of one spec; what depends only on its places is prepared once."""
 
-    def __init__(self, spec: "Spec", *, xy: NDArray | None = None) -> None:
+    def __init__(self, spec: "StrokeSpec", *, xy: NDArray | None = None) -> None:
         """`xy` [P, 2] in pixels takes the place of the spec's own places."""
         drawing = spec.drawing
         self.shape = spec.shape
@@ -151,7 +151,7 @@ class Pen:
         return images
 
 
-def draw_images(spec: "Spec", strokes: "Strokes", which: ArrayLike | None = None) -> NDArray:
+def draw_images(spec: "StrokeSpec", strokes: "Strokes", which: ArrayLike | None = None) -> NDArray:
     """Draw the images `which` (all of them by default): levels, float32 [B, C, H, W]; for many batches keep a `Pen`."""
     from rasterize.strokes.pen import Pen  # numba is slow to import
 

@@ -130,7 +130,7 @@ def all_stations(places: Sequence[Place]) -> tuple[Station, ...]:
     return tuple(station for place in places for station in place.stations)
 
 
-def _place_from_json(value: Mapping[str, Any]) -> Place:
+def place_from_json(value: Mapping[str, Any]) -> Place:
     return Place(
         lat=value["lat"],
         lng=value["lng"],

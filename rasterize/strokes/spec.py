@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from rasterize.distance import trip_metres
 from rasterize.errors import InputError
-from rasterize.spec import Factor
+from rasterize.spec import SPEC_VERSION, Factor, check_version, damage_explained, factors_from_json
 from rasterize.strokes.channels import Channel, channel_from_json, channel_to_json
 from rasterize.strokes.frame import Frame
 from rasterize.strokes.lattice import lattice_xy
-from rasterize.strokes.places import Place, _place_from_json
+from rasterize.strokes.places import Place, place_from_json
 
-SPEC_VERSION = 3
 MODES = ("abod", "grey")
 LAYOUTS = ("map", "lattice")
 
@@ -56,12 +55,14 @@ class Drawing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class StrokeSpec:
     """The meaning of an image set.
 
     `calendar` counts trips per ISO date; `source` is what the writer of a dialect needs (see `formats`).
     `bent` says that strokes follow waypoints instead of straight lines.
     """
+
+    kind: ClassVar[str] = "strokes"
 
     frame: Frame
     drawing: Drawing
@@ -94,18 +95,18 @@ class Spec:
         columns = [trips[f"{end}_station_id"].map(place_of) for end in ("start", "end")]
         return np.stack([column.fillna(-1).to_numpy(np.int32) for column in columns], axis=1)
 
-    def known_of(self, ends: NDArray, labels: NDArray) -> pd.DataFrame:
+    def trip_features(self, ends: NDArray, labels: NDArray) -> pd.DataFrame:
         """What images tell of trips besides painted values: where their places are, `distance_m`, each factor's value.
 
         ends : places [S, 2]. labels : [S, F].
         """
         degrees = {axis: np.array([getattr(place, axis) for place in self.places], float) for axis in ("lat", "lng")}
         at = {f"{end}_{axis}": degrees[axis][ends[:, k]] for k, end in enumerate(("start", "end")) for axis in degrees}
-        known = pd.DataFrame(at)
-        known["distance_m"] = trip_metres(known)
+        features = pd.DataFrame(at)
+        features["distance_m"] = trip_metres(features)
         for column, factor in enumerate(self.factors):
-            known[factor.name] = pd.Categorical.from_codes(labels[:, column], factor.values)
-        return known
+            features[factor.name] = pd.Categorical.from_codes(labels[:, column], factor.values)
+        return features
 
     @cached_property
     def place_xy(self) -> NDArray:
@@ -144,25 +145,16 @@ class Spec:
     @classmethod
     def from_json(cls, value: Mapping[str, Any], where: str = "spec.json") -> Self:
         """The inverse of `to_json`; raises `InputError` on another version or a missing or malformed part."""
-        version = value.get("version")
-        if version != SPEC_VERSION:
-            raise InputError(
-                f"{where}: spec version {version!r}, but this program reads version {SPEC_VERSION}; "
-                "make the images again with `make raster`"
-            )
-        try:
+        check_version(value, where)
+        with damage_explained(where):
             return cls(
                 frame=Frame.from_json(value["frame"]),
                 drawing=Drawing(**value["drawing"]),
                 channels=tuple(channel_from_json(channel) for channel in value["channels"]),
-                factors=tuple(Factor(name=f["name"], values=tuple(f["values"])) for f in value["factors"]),
-                places=tuple(_place_from_json(place) for place in value["places"]),
+                factors=factors_from_json(value["factors"]),
+                places=tuple(place_from_json(place) for place in value["places"]),
                 trips_per_image=value["trips_per_image"],
                 bent=value["bent"],
                 calendar=value["calendar"],
                 source=value["source"],
             )
-        except (KeyError, TypeError) as error:
-            raise InputError(
-                f"{where}: damaged spec ({type(error).__name__}: {error}); make it again with `make raster`"
-            ) from error

@@ -19,7 +19,7 @@ from rasterize.strokes.frame import Frame
 from rasterize.strokes.grouping import group_by_label
 from rasterize.strokes.options import RasterOptions
 from rasterize.strokes.places import Place, all_stations, draw_apart, make_places, merge_stations, trip_places
-from rasterize.strokes.spec import Spec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 from rasterize.trip_table import TripFile
 
@@ -39,7 +39,7 @@ def encode_trips(
     frame: Frame,
     source: Mapping[str, Any],
     options: RasterOptions,
-) -> tuple[Spec, Strokes, NDArray, NDArray]:
+) -> tuple[StrokeSpec, Strokes, NDArray, NDArray]:
     """Clean trips → the spec, the strokes and labels of the training trips (split A), and the places of all trips."""
     place_of = _find_places(stations, frame, options)
     train = trips[trips["split"] == "A"].reset_index(drop=True) if "split" in trips else trips
@@ -58,10 +58,10 @@ def _encode(
     frame: Frame,
     source: Mapping[str, Any],
     options: RasterOptions,
-) -> tuple[Spec, Strokes, NDArray]:
+) -> tuple[StrokeSpec, Strokes, NDArray]:
     """Training trips → the spec, strokes and labels, column by column."""
     options = options.settled(bent="waypoints" in train)
-    spec = Spec(
+    spec = StrokeSpec(
         frame=frame,
         drawing=options.drawing,
         channels=(),
@@ -73,12 +73,12 @@ def _encode(
         source=source,
     )
 
-    def known(factors: Sequence[Factor]) -> tuple[NDArray, pd.DataFrame]:
+    def fit_on(factors: Sequence[Factor]) -> tuple[NDArray, pd.DataFrame]:
         rows = np.unique(np.linspace(0, len(train) - 1, FITTED_TRIPS).astype(np.int64))
         ends, labels = _encode_ends(train, stations, place_of, rows), encode_labels(train, factors, rows)
-        return rows, replace(spec, factors=factors).known_of(ends, labels)
+        return rows, replace(spec, factors=factors).trip_features(ends, labels)
 
-    channels, factors = choose_attributes(train, options.attributes, known)
+    channels, factors = choose_attributes(train, options.attributes, fit_on)
     spec = replace(spec, channels=channels, factors=factors)
     if spec.bent and options.layout != "map":
         raise InputError(f"--layout {options.layout}: trips with waypoints can be drawn on the map alone")
@@ -90,7 +90,9 @@ def _encode(
     strokes = Strokes(
         offsets=offsets,
         ends=ends,
-        values=encode_values(train, channels, rng, order, lambda rows: spec.known_of(ends[rows], labels[order[rows]])),
+        values=encode_values(
+            train, channels, rng, order, lambda rows: spec.trip_features(ends[rows], labels[order[rows]])
+        ),
         paths=paths,
         path_offsets=path_offsets,
     )
@@ -156,17 +158,17 @@ def encode_values(
     channels: Sequence[Channel],
     rng: np.random.Generator,
     order: NDArray | None = None,
-    known: Callable[[slice], pd.DataFrame] = lambda rows: None,
+    features: Callable[[slice], pd.DataFrame] = lambda rows: None,
 ) -> NDArray:
     """The level of each painted plane per trip, in the order given, float32 [N, P].
 
-    `known` tells what else is known of some of the trips, see `Spec.known_of`.
+    `features` tells what else is known of some of the trips, see `StrokeSpec.trip_features`.
     """
     levels = np.empty((len(trips), sum(channel.planes for channel in channels)), np.float32)
     first = 0
     for channel in channels:
         for rows, values in _readings(trips, channel.column, order):
-            levels[rows, first : first + channel.planes] = channel.encode(values, rng, known(rows))
+            levels[rows, first : first + channel.planes] = channel.encode(values, rng, features(rows))
         first += channel.planes
     return levels
 
@@ -182,7 +184,7 @@ def _waypoints(trips: Table, frame: Frame, order: NDArray) -> tuple[NDArray, NDA
     )
 
 
-def strokes_to_trips(strokes: Solution, labels: NDArray, spec: Spec, rng: np.random.Generator) -> pd.DataFrame:
+def strokes_to_trips(strokes: Solution, labels: NDArray, spec: StrokeSpec, rng: np.random.Generator) -> pd.DataFrame:
     """Strokes and their images' labels → a table in the internal names, valid or not."""
     stations = pd.DataFrame([vars(station) for station in all_stations(spec.places)])
     chosen = draw_apart(orient(strokes.ends, spec, rng), spec.places, rng)
@@ -205,19 +207,19 @@ def strokes_to_trips(strokes: Solution, labels: NDArray, spec: Spec, rng: np.ran
     return table
 
 
-def decode_attributes(strokes: Solution, labels: NDArray, spec: Spec) -> pd.DataFrame:
+def decode_attributes(strokes: Solution, labels: NDArray, spec: StrokeSpec) -> pd.DataFrame:
     """Painted levels and labels → attribute values, one row per stroke."""
     readings, plane = {}, 0
-    known = spec.known_of(strokes.ends, labels[strokes.image])
+    features = spec.trip_features(strokes.ends, labels[strokes.image])
     for channel in spec.channels:
-        readings[channel.column] = channel.decode(strokes.values[:, plane : plane + channel.planes], known)
+        readings[channel.column] = channel.decode(strokes.values[:, plane : plane + channel.planes], features)
         plane += channel.planes
     for column, factor in enumerate(spec.factors):
         readings[factor.name] = factor.decode(labels[strokes.image, column])
     return pd.DataFrame(readings, index=range(len(strokes.image)))
 
 
-def orient(ends: NDArray, spec: Spec, rng: np.random.Generator) -> NDArray:
+def orient(ends: NDArray, spec: StrokeSpec, rng: np.random.Generator) -> NDArray:
     """A grey picture holds no direction: give each stroke one by the starts and ends observed at its two places."""
     if spec.drawing.mode != "grey":
         return ends

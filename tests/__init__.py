@@ -1,0 +1,1 @@
+"""Tests: folders mirror the packages, and a test file bears the name of its module."""

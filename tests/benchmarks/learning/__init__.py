@@ -1,0 +1,1 @@
+"""Tests of benchmarks/learning/, a file per module."""

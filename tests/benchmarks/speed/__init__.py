@@ -1,0 +1,1 @@
+"""Tests of benchmarks/speed/, a file per module."""

@@ -1,0 +1,1 @@
+"""Tests of whole commands, make targets and the run folders they leave."""

@@ -1,0 +1,1 @@
+"""Tests of decode/, a file per module."""

@@ -1,0 +1,1 @@
+"""Tests of decode/evaluate/, a file per module."""

@@ -1,0 +1,1 @@
+"""Tests of decode/solver/, a file per module."""

@@ -1,0 +1,1 @@
+"""Tests of pgan/, a file per module."""

@@ -1,0 +1,1 @@
+"""Tests of pgan/networks/, a file per module."""

@@ -1,0 +1,1 @@
+"""Tests of pgan/run/, a file per module."""

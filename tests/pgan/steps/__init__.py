@@ -1,0 +1,1 @@
+"""Tests of pgan/steps/, a file per module."""

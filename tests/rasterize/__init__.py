@@ -1,0 +1,1 @@
+"""Tests of rasterize/, a file per module."""

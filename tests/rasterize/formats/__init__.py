@@ -1,0 +1,1 @@
+"""Tests of rasterize/formats/, a file per module."""

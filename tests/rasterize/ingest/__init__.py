@@ -1,0 +1,1 @@
+"""Tests of rasterize/ingest/, a file per module."""

@@ -1,0 +1,1 @@
+"""Tests of rasterize/strokes/, a file per module."""
