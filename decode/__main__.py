@@ -1,16 +1,12 @@
 """`python -m decode`: generated images → synthetic trips; some are chosen, all are judged."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from decode.evaluate.run import _beside_raw, _real_and_synthetic, summary
 from rasterize.errors import InputError, exit_on_input_error
 from rasterize.flags import name_and_file
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, invoke_without_command=True)
 
@@ -124,7 +120,7 @@ def compare_command(
 ) -> None:
     """Judge synthetic trips against real ones: metrics.json and one self-contained HTML report."""
     from decode.evaluate.measure import FEWEST_ROWS, measure_tables
-    from decode.evaluate.run import compare
+    from decode.evaluate.run import compare, read_sides, summarise, tables_beside_raw
     from rasterize.files import write_json
     from rasterize.ingest.ingest import read_trips
 
@@ -132,8 +128,8 @@ def compare_command(
         raise InputError(f"--rows {rows}: a comparison needs at least {FEWEST_ROWS}")
     if json and (out or run):
         raise InputError("--json writes the figures alone: leave out --out and --run, or --json")
-    real, synthetic = _real_and_synthetic(tables, {"train": train, "holdout": holdout, "fresh": fresh})
-    more = {**_beside_raw(run, tables[-1]), **dict(name_and_file("--also", pair) for pair in also or [])}
+    real, synthetic = read_sides(tables, {"train": train, "holdout": holdout, "fresh": fresh})
+    more = {**tables_beside_raw(run, tables[-1]), **dict(name_and_file("--also", pair) for pair in also or [])}
     others = {name: read_trips([path]) for name, path in more.items()}
     options = {"others": others, "seed": seed, "rows_cap": rows}
     if json:
@@ -142,7 +138,7 @@ def compare_command(
     else:
         out = out or (run / "report" if run else Path("report"))
         figures = compare(real, synthetic, out, run=run, **options)
-    typer.echo(summary(figures))
+    typer.echo(summarise(figures))
     typer.echo(f"figures: {json}" if json else f"report: {out / 'index.html'}")
 
 

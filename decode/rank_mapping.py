@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decode.solver.solution import Solution
-from rasterize.strokes.channels import MISSING_LEVEL, ConditionalChannel, QuantileChannel, level_of
+from rasterize.strokes.channels import MISSING_LEVEL, ConditionalChannel, QuantileChannel, level_of, plane_slices
 from rasterize.strokes.spec import StrokeSpec
 
 RANKED = QuantileChannel | ConditionalChannel
@@ -31,14 +31,14 @@ def spread_ranks(
     The order of trips stays, unless ranks are `drawn`; so does what is missing. labels : [N, F], of the images.
     """
     rng, values = np.random.default_rng(seed), strokes.values.copy()
-    features, plane = spec.trip_features(strokes.ends, labels[strokes.image]), 0
-    for channel in spec.channels:
+    features = spec.trip_features(strokes.ends, labels[strokes.image])
+    for channel, planes in plane_slices(spec.channels):
         if isinstance(channel, RANKED):
             group = channel.find_groups(features, len(values))
-            levels, missing = values[:, plane], channel.missing & (values[:, plane] < MISSING_LEVEL)
+            levels = values[:, planes.start]
+            missing = channel.missing & (levels < MISSING_LEVEL)
             order = rng.random(len(levels)) if drawn else levels
-            values[:, plane] = np.where(missing, levels, _even(order, group, ~missing, rng))
-        plane += channel.planes
+            values[:, planes.start] = np.where(missing, levels, _even(order, group, ~missing, rng))
     return replace(strokes, values=values)
 
 

@@ -38,7 +38,7 @@ def compare(
     return measurement.figures
 
 
-def _real_and_synthetic(tables: list[str], thirds: dict[str, Path | None]) -> "tuple[pd.DataFrame, pd.DataFrame]":
+def read_sides(tables: list[str], thirds: dict[str, Path | None]) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """The real trips, from one file or from three, and the synthetic ones."""
     from decode.evaluate.measure import THIRDS, join_thirds
     from rasterize.ingest.ingest import read_trips
@@ -56,7 +56,7 @@ def _real_and_synthetic(tables: list[str], thirds: dict[str, Path | None]) -> "t
     return join_thirds(parts), read_trips([tables[0]])
 
 
-def _beside_raw(run: Path | None, judged: str) -> dict[str, str]:
+def tables_beside_raw(run: Path | None, judged: str) -> dict[str, str]:
     """The calibrated and the chosen trips of a run, shown beside its raw ones without being asked for."""
     from decode.run import TABLES
 
@@ -64,7 +64,7 @@ def _beside_raw(run: Path | None, judged: str) -> dict[str, str]:
     return {n: str(path) for n, path in paths.items() if path.exists() and path.resolve() != Path(judged).resolve()}
 
 
-def summary(figures: dict) -> str:
+def summarise(figures: dict) -> str:
     """The main figures as aligned lines: value, those of other synthetic trips, ceiling, floor."""
     columns = ["synthetic", *figures["others"], "ceiling", "floor"]
     lines = [f"{'':24}" + "".join(f"{column[:11]:>12}" for column in columns)]

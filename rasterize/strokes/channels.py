@@ -278,6 +278,14 @@ CHANNEL_KINDS: Mapping[str, type] = {
 }
 
 
+def plane_slices(channels: Sequence[Channel]) -> Iterator[tuple[Channel, slice]]:
+    """Yield each channel with the painted planes it fills, counted from the first painted one."""
+    first = 0
+    for channel in channels:
+        yield channel, slice(first, first + channel.planes)
+        first += channel.planes
+
+
 def channel_to_json(channel: Channel) -> dict[str, Any]:
     """A channel as a JSON object."""
     return asdict(channel)

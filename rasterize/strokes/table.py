@@ -2,19 +2,18 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from decode.solver.solution import Solution
 from rasterize.clock import CLOCK_ATTRIBUTES, count_dates, start_times
 from rasterize.distance import trip_metres
 from rasterize.errors import InputError
 from rasterize.spec import Factor
-from rasterize.strokes.channels import Channel, attribute_values, choose_attributes
+from rasterize.strokes.channels import Channel, attribute_values, choose_attributes, plane_slices
 from rasterize.strokes.frame import Frame
 from rasterize.strokes.grouping import group_by_label
 from rasterize.strokes.options import RasterOptions
@@ -165,11 +164,9 @@ def encode_values(
     `features` tells what else is known of some of the trips, see `StrokeSpec.trip_features`.
     """
     levels = np.empty((len(trips), sum(channel.planes for channel in channels)), np.float32)
-    first = 0
-    for channel in channels:
+    for channel, planes in plane_slices(channels):
         for rows, values in _readings(trips, channel.column, order):
-            levels[rows, first : first + channel.planes] = channel.encode(values, rng, features(rows))
-        first += channel.planes
+            levels[rows, planes] = channel.encode(values, rng, features(rows))
     return levels
 
 
@@ -184,7 +181,30 @@ def _waypoints(trips: Table, frame: Frame, order: NDArray) -> tuple[NDArray, NDA
     )
 
 
-def strokes_to_trips(strokes: Solution, labels: NDArray, spec: StrokeSpec, rng: np.random.Generator) -> pd.DataFrame:
+class DecodedStrokes(Protocol):
+    """Strokes read back from images, in the order of their images.
+
+    Attributes
+    ----------
+    image
+        The image each stroke was found in, int64 [S].
+    ends
+        Origin and destination place, int32 [S, 2].
+    values
+        A level per painted plane, float32 [S, P].
+    residual
+        Share of each image's norm that its strokes leave unexplained, float32 [N].
+    """
+
+    image: NDArray
+    ends: NDArray
+    values: NDArray
+    residual: NDArray
+
+
+def strokes_to_trips(
+    strokes: DecodedStrokes, labels: NDArray, spec: StrokeSpec, rng: np.random.Generator
+) -> pd.DataFrame:
     """Strokes and their images' labels → a table in the internal names, valid or not."""
     stations = pd.DataFrame([vars(station) for station in all_stations(spec.places)])
     chosen = draw_apart(orient(strokes.ends, spec, rng), spec.places, rng)
@@ -207,13 +227,11 @@ def strokes_to_trips(strokes: Solution, labels: NDArray, spec: StrokeSpec, rng: 
     return table
 
 
-def decode_attributes(strokes: Solution, labels: NDArray, spec: StrokeSpec) -> pd.DataFrame:
+def decode_attributes(strokes: DecodedStrokes, labels: NDArray, spec: StrokeSpec) -> pd.DataFrame:
     """Painted levels and labels → attribute values, one row per stroke."""
-    readings, plane = {}, 0
-    features = spec.trip_features(strokes.ends, labels[strokes.image])
-    for channel in spec.channels:
-        readings[channel.column] = channel.decode(strokes.values[:, plane : plane + channel.planes], features)
-        plane += channel.planes
+    readings, features = {}, spec.trip_features(strokes.ends, labels[strokes.image])
+    for channel, planes in plane_slices(spec.channels):
+        readings[channel.column] = channel.decode(strokes.values[:, planes], features)
     for column, factor in enumerate(spec.factors):
         readings[factor.name] = factor.decode(labels[strokes.image, column])
     return pd.DataFrame(readings, index=range(len(strokes.image)))
