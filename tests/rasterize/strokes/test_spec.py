@@ -1,6 +1,7 @@
 """The spec: JSON and back, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,9 +18,7 @@ def full_spec():
     spec = make_spec([(3, 3), (9.5, 4), (12, 12)], channels=channels, factors=factors)
     twin = (Station(id="1", name="a", lat=1.0, lng=2.0, starts=3, ends=4),) * 2
     merged = Place(lat=40.01, lng=-73.99, stations=twin, loops=((0, 1, 7),))
-    return StrokeSpec(
-        **{**{name: getattr(spec, name) for name in StrokeSpec.__dataclass_fields__}, "places": (*spec.places, merged)}
-    )
+    return replace(spec, places=(*spec.places, merged))
 
 
 def test_json_and_back():
