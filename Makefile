@@ -2,8 +2,8 @@
 
 TRIPS      ?=
 RUN        ?= runs/default
-PRESET     ?= tiny
-RESOLUTION ?= 32
+PRESET     ?=
+RESOLUTION ?=
 K          ?=
 RASTER     ?=
 TRAIN      ?=
@@ -52,9 +52,9 @@ help:
 	@echo 'Variables and their values now:'
 	@echo '  TRIPS=$(TRIPS)        files, a quoted glob, or folders'
 	@echo '  RUN=$(RUN)        folder for everything this run makes'
-	@echo '  RESOLUTION=$(RESOLUTION)      side of the images in pixels, or auto'
+	@echo '  RESOLUTION=$(RESOLUTION)            side of the images in pixels, or auto; nothing: 32'
 	@echo '  K=$(K)                 trips per image; nothing: 4, and 1 where trips have waypoints'
-	@echo '  PRESET=$(PRESET)        tiny (a CPU, minutes), default, paper'
+	@echo '  PRESET=$(PRESET)                tiny (a CPU, minutes; if nothing is given), default, paper'
 	@echo '  ROWS=$(ROWS)          trips to choose from those decoded, of which there should be many more'
 	@echo '  RASTER= TRAIN= SAMPLE= DECODE= JUDGE=  more flags of the commands, e.g. SAMPLE="--images 200000"'
 	@echo
@@ -95,10 +95,10 @@ $(RUN)/raster.options: FORCE
 endif
 
 $(IMAGES): | $(READY)
-	$(PYTHON) -m rasterize $(TRIPS) --run $(RUN) --resolution $(RESOLUTION) $(if $(K),--trips-per-image $(K)) $(RASTER)
+	$(PYTHON) -m rasterize $(TRIPS) --run $(RUN) $(if $(RESOLUTION),--resolution $(RESOLUTION)) $(if $(K),--trips-per-image $(K)) $(RASTER)
 
 $(MODEL): $(IMAGES)
-	$(PYTHON) -m pgan train --run $(RUN) --preset $(PRESET) $(TRAIN)
+	$(PYTHON) -m pgan train --run $(RUN) $(if $(PRESET),--preset $(PRESET)) $(TRAIN)
 	@touch $@ # a run finished earlier is as new as images that came out the same
 
 $(FAKES): $(MODEL)

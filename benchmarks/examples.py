@@ -3,8 +3,9 @@
 import numpy as np
 
 from rasterize.strokes.frame import Frame
+from rasterize.strokes.options import Drawing
 from rasterize.strokes.places import Place
-from rasterize.strokes.spec import Drawing, StrokeSpec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 

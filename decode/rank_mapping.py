@@ -13,8 +13,6 @@ from rasterize.strokes.channels import MISSING_LEVEL, ConditionalChannel, Quanti
 from rasterize.strokes.spec import StrokeSpec
 
 RANKED = QuantileChannel | ConditionalChannel
-RANKS = ("painted", "spread", "drawn")  # as they are; even, in the order painted; even, in any order
-USUAL_RANKS = "drawn"  # nearest to the real trips (docs/fidelity.md)
 FEWEST = 20  # trips of a group whose ranks are spread by themselves; smaller ones share those of all
 
 

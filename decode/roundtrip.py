@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from decode.confidence import CONFIDENT, fit_confidence, is_right
 from decode.estimate import choose_sample, estimate_degradation
+from decode.options import RoundtripOptions
 from decode.solver.decoder import Decoder
-from decode.solver.degradation import CLEAN, Degradation, draw_degraded
+from decode.solver.degradation import CLEAN, DEGRADATIONS, Degradation, draw_degraded
 from decode.solver.routes import Routes, read_routes
 from decode.solver.solution import Solution, join_solutions
 from rasterize.ingest.ingest import Ingested, ingest
@@ -29,31 +30,44 @@ from rasterize.strokes.table import encode_trips
 BATCH = 512  # images drawn and decoded at a time
 
 
-def roundtrip_files(
-    paths: Sequence[str],
-    *,
-    shape: tuple[int, int],
-    trips: int,
-    trips_per_image: int,
-    mode: str = "abod",
-    layout: str = "map",
-    degradation: Degradation = CLEAN,
-    routes: Path | None = None,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """`roundtrip` of random trips of any files, read and cleaned into a temporary folder.
+def roundtrip_files(paths: Sequence[str], options: RoundtripOptions, *, seed: int = 0) -> dict[str, Any]:
+    """Run `roundtrip` on random trips of any files, read and cleaned into a temporary folder.
 
     Nothing is a label here, so that any trips may share an image.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Files, globs and folders of trips.
+    options : RoundtripOptions
+        How trips are drawn and spoiled.
+    seed : int
+        Seed of all that is drawn by chance.
+
+    Returns
+    -------
+    dict
+        See `roundtrip`.
     """
     labels_off = dict.fromkeys((name for name, kind in DEFAULT_ATTRIBUTES.items() if kind == "factor"), "off")
     with TemporaryDirectory() as folder:
-        options = IngestOptions(stops=StopOptions(height=shape[0], width=shape[1]), seed=seed)
-        ingested = ingest(paths, Path(folder), options=options)
-        options = RasterOptions(
-            trips_per_image=trips_per_image, mode=mode, layout=layout, attributes=labels_off, seed=seed
+        reading = IngestOptions(stops=StopOptions(resolution=options.resolution), seed=seed)
+        ingested = ingest(paths, Path(folder), options=reading)
+        drawing = RasterOptions(
+            trips_per_image=options.trips_per_image,
+            mode=options.mode,
+            layout=options.layout,
+            attributes=labels_off,
+            seed=seed,
         )
+        degradation = replace(DEGRADATIONS[options.noise], lost=options.lost)
         return roundtrip(
-            Path(folder), ingested, trips=trips, options=options, degradation=degradation, route_file=routes
+            Path(folder),
+            ingested,
+            trips=options.rows,
+            options=drawing,
+            degradation=degradation,
+            route_file=options.routes,
         )
 
 

@@ -11,8 +11,9 @@ import pandas as pd
 from shapely import linestrings
 
 from decode.confidence import CONFIDENT
+from decode.options import DecodeOptions
 from decode.parts import find_parts, read_solution, solve_part
-from decode.rank_mapping import RANKS, USUAL_RANKS, has_ranks, spread_ranks
+from decode.rank_mapping import has_ranks, spread_ranks
 from decode.solver.routes import read_routes
 from decode.solver.solution import join_solutions
 from decode.trips import Decoded, assemble, make_plan
@@ -21,6 +22,7 @@ from rasterize.files import write_atomically, write_json
 from rasterize.formats.source_format import write_trips_csv
 from rasterize.imageset import ImageSet
 from rasterize.run import redraw_trips
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.workers import run_parts
 
 TABLES = ("synthetic", "calibrated", "chosen")  # as painted; `--ranks` put right; `choose`: some of these
@@ -29,34 +31,48 @@ OUTPUTS = (*(f"{table}.{kind}" for table in TABLES for kind in ("parquet", "csv"
 
 def decode_run(
     run: Path,
+    options: DecodeOptions | None = None,
     *,
-    dialect: str = "source",
-    route_file: Path | None = None,
-    ranks: str = USUAL_RANKS,
     workers: int | None = None,
     scheduler: str | None = None,
     seed: int = 0,
-) -> str:
-    """Decode `run`/fakes and write the synthetic trips; returns what there is to say about them.
+) -> Decoded:
+    """Decode RUN/fakes and write the synthetic trips.
 
-    The images are solved in parts, each a file in `run`/decoded until all is done; when the work is interrupted they
-    stay, and the same call goes on from there. `workers` and `scheduler` say where, see `rasterize.workers.run_parts`;
-    the result is the same. calibrated.parquet and .csv are written too, unless `ranks` stay as painted or nothing is
-    painted as one; synthetic.parquet last. Raises `InputError` when there is nothing to decode or nothing valid came
-    out.
+    Writes synthetic.csv and .parquet (as painted), calibrated.csv and .parquet (see `DecodeOptions.ranks`), redrawn/,
+    strokes.parquet and decode.json. The images are solved in parts, each a file in RUN/decoded until all is done. After
+    an interruption the same call goes on from there.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+    options : DecodeOptions, optional
+        How trips are read back, put right and written.
+    workers, scheduler : int, str, optional
+        Where parts are solved, see `rasterize.workers.run_parts`; the result is the same.
+    seed : int
+        Seed of all that is drawn by chance.
+
+    Returns
+    -------
+    Decoded
+        The trips as painted, with what was left out and why.
+
+    Raises
+    ------
+    InputError
+        There is nothing to decode, or nothing valid came out.
     """
-    if ranks not in RANKS:
-        raise InputError(f"--ranks {ranks}: give one of {', '.join(RANKS)}")
-    if dialect not in ("source", "internal"):
-        raise InputError(
-            f"--dialect {dialect}: give 'source' (the columns of the input file) or 'internal' (our own names)"
-        )
+    options = options or DecodeOptions()
     images = ImageSet.open(run / "fakes")
     for name in OUTPUTS:
         (run / name).unlink(missing_ok=True)
     shutil.rmtree(run / "redrawn", ignore_errors=True)
-    routes = read_routes(route_file, images.spec) if route_file else None
+    routes = read_routes(options.routes, images.spec) if options.routes else None
     plan = make_plan(images, routes=routes, seed=seed)
+
+    # Solve the images part by part; one process alone may use all threads.
     is_alone = workers is None and scheduler is None
     parts = find_parts(run, plan, routes, threads=None if is_alone else 1)
     paths = run_parts(solve_part, parts, workers=workers, scheduler=scheduler)
@@ -65,22 +81,37 @@ def decode_run(
     if decoded.trips.empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in decoded.rejected.items())
         raise InputError(f"{run / 'fakes'}: no valid trip in {decoded.images} images ({reasons}); train longer")
+
+    # The calibrated table: the same trips, their painted ranks made even.
     tables = {"synthetic": decoded.trips}
-    if ranks != RANKS[0] and has_ranks(images.spec):
-        even = spread_ranks(solution, images.labels, images.spec, drawn=ranks == "drawn", seed=seed)
+    if options.ranks != "painted" and has_ranks(images.spec):
+        even = spread_ranks(solution, images.labels, images.spec, drawn=options.ranks == "drawn", seed=seed)
         tables["calibrated"] = assemble(images, even, plan, routes=routes, seed=seed).trips
-    if not images.spec.bent:
-        redraw_trips(run / "redrawn", images.spec, tables.get("calibrated", decoded.trips), seed=seed)
+    _write_outputs(run, images.spec, decoded, tables, options, seed=seed)
+    shutil.rmtree(run / "decoded", ignore_errors=True)
+    return decoded
+
+
+def _write_outputs(
+    run: Path,
+    spec: StrokeSpec,
+    decoded: Decoded,
+    tables: Mapping[str, pd.DataFrame],
+    options: DecodeOptions,
+    *,
+    seed: int,
+) -> None:
+    """Write all files of the stage; synthetic.parquet last, for it marks the stage as finished."""
+    if not spec.bent:
+        redraw_trips(run / "redrawn", spec, tables.get("calibrated", decoded.trips), seed=seed)
     write_json(run / "decode.json", counts(decoded))
     _write_strokes(run / "strokes.parquet", decoded.trips)
     for name, trips in reversed(tables.items()):
-        write_table(run / name, trips, images.spec.source if dialect == "source" else {}, seed=seed)
-    shutil.rmtree(run / "decoded", ignore_errors=True)
-    return describe(decoded, run)
+        write_table(run / name, trips, spec.source if options.dialect == "source" else {}, seed=seed)
 
 
-def counts(decoded: Decoded) -> dict:
-    """The stage's counts as a JSON object."""
+def counts(decoded: Decoded) -> dict[str, Any]:
+    """Return the stage's counts as a JSON object."""
     confidence = decoded.trips["confidence"]
     return {
         "images": decoded.images,
@@ -95,7 +126,7 @@ def counts(decoded: Decoded) -> dict:
 
 
 def redrawn_table(run: Path) -> Path:
-    """The table that was redrawn: calibrated trips where there are, else raw ones; raises `InputError` without any."""
+    """Return the table that was redrawn: calibrated, else raw trips; raises `InputError` where there are none."""
     for name in ("calibrated", "synthetic"):
         if (run / f"{name}.parquet").exists():
             return run / f"{name}.parquet"
@@ -103,7 +134,19 @@ def redrawn_table(run: Path) -> Path:
 
 
 def write_table(path: Path, trips: pd.DataFrame, source: Mapping[str, Any], *, seed: int) -> None:
-    """`path`.csv, as `source` says if it does, and then `path`.parquet."""
+    """Write PATH.csv, in the look of the source if there is one, and then PATH.parquet.
+
+    Parameters
+    ----------
+    path : Path
+        Without a suffix.
+    trips : DataFrame
+        Internal names, one row per trip.
+    source : Mapping
+        The look of the input file, see `rasterize.formats.source_format`; empty for internal names.
+    seed : int
+        Seed of made-up ids.
+    """
     if source:
         write_trips_csv(path.with_suffix(".csv"), trips, source, seed=seed)
     else:
@@ -114,6 +157,7 @@ def write_table(path: Path, trips: pd.DataFrame, source: Mapping[str, Any], *, s
 
 
 def _write_strokes(path: Path, trips: pd.DataFrame) -> None:
+    """Write the trips as lines between their stations, GeoParquet."""
     ends = trips[["start_lng", "start_lat", "end_lng", "end_lat"]].to_numpy().reshape(-1, 2, 2)
     columns = trips[["trip_id", "image", "confidence", "residual"]]
     with write_atomically(path) as temporary:
@@ -121,7 +165,7 @@ def _write_strokes(path: Path, trips: pd.DataFrame) -> None:
 
 
 def describe(decoded: Decoded, run: Path) -> str:
-    """The stage's counts as a few lines for a person."""
+    """Return the stage's counts as a few lines for a person."""
     figures = counts(decoded)
     lines = [f"{figures['images']:,} images → {figures['trips']:,} valid synthetic trips"]
     lines += [f"{count:8,}  {reason}" for reason, count in decoded.rejected.items()]

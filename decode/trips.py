@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,10 +13,9 @@ from decode.solver.decoder import Decoder
 from decode.solver.degradation import Degradation
 from decode.solver.routes import Routes
 from decode.solver.solution import STATES, Solution
-from rasterize.distance import trip_metres
-from rasterize.formats.dialects import DIALECTS
+from rasterize.distance import is_too_fast
+from rasterize.formats.source_format import noted_speed_limit
 from rasterize.imageset import ImageSet
-from rasterize.ingest.options import CleanOptions
 from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.table import strokes_to_trips
 
@@ -75,7 +73,7 @@ def assemble(
     trips["confidence"] = plan.calibration.confidence(strokes.evidence)
     if routes is not None:
         trips["waypoints"] = _waypoints(trips, strokes.route, routes, images.spec)
-    kept, invalid = keep_valid(trips, speed_limit(images.spec.source))
+    kept, invalid = keep_valid(trips, noted_speed_limit(images.spec.source))
     return Decoded(
         trips=kept, images=len(images), rejected={**rejected, **invalid}, residual=strokes.residual, plan=plan
     )
@@ -88,14 +86,8 @@ def _waypoints(trips: pd.DataFrame, route: NDArray, routes: Routes, spec: Stroke
     return [known[k] if k >= 0 else ends for k, ends in zip(route.tolist(), straight, strict=True)]
 
 
-def speed_limit(source: Mapping[str, Any]) -> float:
-    """The fastest trip that cleaning lets pass in files of the source's dialect, in metres per second."""
-    dialect = DIALECTS.get(source.get("dialect"))
-    return CleanOptions().speed_limit_ms(dialect.vehicle if dialect else "bike")
-
-
-def keep_valid(trips: pd.DataFrame, speed_limit_ms: float) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The valid trips, and the others counted by reason."""
-    too_fast = trip_metres(trips) > speed_limit_ms * trips["duration_s"]
+def keep_valid(trips: pd.DataFrame, limit_kmh: float) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the trips that are no faster than the limit, in order of time, and the others counted by reason."""
+    too_fast = is_too_fast(trips, limit_kmh)
     kept = trips[~too_fast].sort_values(["started_at", "trip_id"], ignore_index=True)
-    return kept, ({f"faster than {speed_limit_ms * 3.6:.0f} km/h": int(too_fast.sum())} if too_fast.any() else {})
+    return kept, ({f"faster than {limit_kmh:.0f} km/h": int(too_fast.sum())} if too_fast.any() else {})

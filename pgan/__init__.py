@@ -1,1 +1,8 @@
 """A progressive GAN on image sets: (C, H, W) arrays and labels, whatever they mean."""
+
+from importlib.metadata import version as _version
+
+import lazy_loader as _lazy
+
+__version__ = _version("pgan-trips")
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)  # the public names stand in __init__.pyi

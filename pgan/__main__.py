@@ -1,11 +1,6 @@
 """`python -m pgan`: train, sample, judge."""
 
-import inspect
 import json
-from collections.abc import Callable
-from dataclasses import fields
-from functools import wraps
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,65 +8,38 @@ import typer
 from pgan.config import PRESETS, TrainConfig, resolve_config
 from pgan.cpu import prepare_cpu
 from rasterize.errors import exit_on_input_error
+from rasterize.flags import DEFAULT_RUN, RunOption, SeedOption, VersionOption, WorkersOption, with_setting_flags
 
-app = typer.Typer(
-    help="A progressive GAN on image sets.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-# torchrun takes `--run` for a prefix of its own `--run-path` wherever it stands (argparse before Python 3.12.8)
-RunOption = Annotated[
-    Path, typer.Option("--run", "--run-folder", help="run folder; holds images/, model/, fakes/ and redrawn/")
-]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-# small networks gain nothing from a second thread, and lose half their speed to it on a busy machine; a run is
-# repeated bit for bit only with the same number, so it must not depend on how busy the machine happens to be
-ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads; more than 1 help wide networks on idle cores")]
+# Small networks gain nothing from a second thread, and lose half their speed to it on a busy machine. A run is repeated
+# bit for bit only with the same number on the same machine, so it must not depend on how busy the machine is.
+ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads; more than 1 help wide networks on idle cores.")]
 LabelOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="FACTOR=VALUE[,FACTOR=VALUE][:COUNT]",
-        help="exactly COUNT images with these labels, or all images; may be given several times; "
-        "what it leaves open is drawn as in the training images",
+        help="Exactly COUNT images with these labels, or all images; repeat. "
+        "What it leaves open is drawn as in the training images.",
     ),
 ]
 
 
-def with_setting_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one flag per field of `TrainConfig`; those set reach it as the dict `changes`."""
-    own = [p for p in inspect.signature(command).parameters.values() if p.name != "changes"]
-    flags = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[field.type | None, typer.Option(help=field.metadata["help"], show_default=False)],
-        )
-        for field in fields(TrainConfig)
-    ]
-
-    @wraps(command)
-    def wrapper(**given: Any) -> None:
-        changes = {flag.name: given.pop(flag.name) for flag in flags}
-        command(**given, changes={name: value for name, value in changes.items() if value is not None})
-
-    wrapper.__signature__ = inspect.Signature([*own, *flags])
-    wrapper.__annotations__ = {p.name: p.annotation for p in (*own, *flags)}
-    return wrapper
+@app.callback()
+def main(version: VersionOption = False) -> None:
+    """Train a progressive GAN on image sets, and make images with it."""
 
 
 @app.command()
-@with_setting_flags
+@with_setting_flags(TrainConfig, show_defaults=False)
 def train(
     *,
-    run: RunOption,
-    preset: Annotated[str, typer.Option(help=f"settings to start from: {', '.join(PRESETS)}")] = "tiny",
+    run: RunOption = DEFAULT_RUN,
+    preset: Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = "tiny",
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print settings and sizes, write nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print settings and sizes, write nothing.")] = False,
     changes: dict[str, Any],
 ) -> None:
     """Train on RUN/images into RUN/model; an unfinished run goes on by itself."""
@@ -90,17 +58,17 @@ def train(
 @app.command()
 def sample(
     *,
-    run: RunOption,
-    images: Annotated[int | None, typer.Option(help="how many; as many as were trained on by default")] = None,
+    run: RunOption = DEFAULT_RUN,
+    images: Annotated[int | None, typer.Option(help="How many; as many as were trained on by default.")] = None,
     label: LabelOption = None,
     checkpoints: Annotated[
-        int | None, typer.Option(help="share the images among the G_ema of so many of the newest checkpoints kept")
+        int | None, typer.Option(help="Share the images among the generators of so many of the newest checkpoints.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="seed of latents and labels")] = 0,
+    seed: SeedOption = 0,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
 ) -> None:
-    """Generate RUN/fakes with the G_ema of a finished run."""
+    """Generate RUN/fakes with the generator of a finished run."""
     prepare_cpu(threads)
     from pgan.run.setup import choose_device
     from pgan.sampling import sample
@@ -110,25 +78,28 @@ def sample(
     print(f"{run / 'fakes'}: {count} images")
 
 
-@app.command("judge")
+@app.command()
 def judge(
     *,
-    run: RunOption,
-    jury: Annotated[int, typer.Option(help="Ds whose verdicts are averaged")] = 3,
-    kimg: Annotated[float, typer.Option(help="thousands of reals that each learns from")] = 200.0,
-    seed: Annotated[int, typer.Option(help="seed of the jury and of what it sees")] = 0,
+    run: RunOption = DEFAULT_RUN,
+    jury: Annotated[int, typer.Option(help="Discriminators whose verdicts are averaged.")] = 3,
+    kimg: Annotated[float, typer.Option(help="Thousands of reals that each learns from.")] = 200.0,
+    seed: SeedOption = 0,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
-    workers: Annotated[int | None, typer.Option(help="processes that share the jury; this one alone without")] = None,
+    workers: WorkersOption = None,
 ) -> None:
-    """Let a jury of Ds judge RUN/redrawn, which `python -m decode` makes, for `python -m decode choose`."""
+    """Let a jury of discriminators judge RUN/redrawn, which `python -m decode` makes, for `python -m decode choose`."""
     prepare_cpu(threads)
     from pgan.jury import ask_jury
     from pgan.run.setup import choose_device
 
-    found = ask_jury(run, jury=jury, kimg=kimg, seed=seed, device=choose_device(device), workers=workers)
-    auc = sum(one.auc for one in found) / len(found)
-    print(f"{run / 'redrawn'}: judged by {jury} Ds; they tell images they have not seen with an AUC of {auc:.3f}")
+    scores = ask_jury(run, jury=jury, kimg=kimg, seed=seed, device=choose_device(device), workers=workers)
+    auc = sum(score.auc for score in scores) / len(scores)
+    print(
+        f"{run / 'redrawn'}: judged by {jury} discriminators; "
+        f"they tell images they have not seen with an AUC of {auc:.3f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,18 +1,214 @@
-"""Command-line flags made from the fields of options, and texts parsed in one place."""
+"""Command-line flags made from the fields of options, so that each default and each help text stands once."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, field, fields
+from functools import wraps
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import typer
 
 from rasterize.errors import InputError
 
+READING, CLEANING, DRAWING, MACHINES = "Reading", "Cleaning", "Drawing", "Machines"  # panels of the help
+Options = TypeVar("Options")
+
+# torchrun takes `--run` for a prefix of its own `--run-path` wherever it stands (argparse before Python 3.12.8)
+RunOption = Annotated[Path, typer.Option("--run", "--run-folder", help="Run folder: everything one run makes.")]
+DEFAULT_RUN = Path("runs/default")
+SeedOption = Annotated[int, typer.Option(help="Seed of everything that is drawn by chance.")]
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Spread the work over so many processes.", rich_help_panel=MACHINES)
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(help="Spread the work over a Dask cluster: its scheduler's HOST:PORT.", rich_help_panel=MACHINES),
+]
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop, where it was asked for."""
+    if wanted:
+        from rasterize import __version__
+
+        typer.echo(f"pgan-trips {__version__}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and stop.")
+]
+
+
+# ---- settings: fields of option classes that are flags too
+
+
+def setting(
+    default: Any,
+    meaning: str,
+    *,
+    panel: str = "",
+    flags: tuple[str, ...] = (),
+    rare: bool = False,
+    default_text: str = "",
+) -> Any:
+    """Declare a field of an options dataclass that users can set.
+
+    Parameters
+    ----------
+    default : Any
+        The value when nothing is said. A dict declares NAME=VALUE pairs.
+    meaning : str
+        The help text.
+    panel : str
+        Heading of the help under which the flag stands.
+    flags : tuple of str
+        Names of the flag, where they are not the field's name.
+    rare : bool
+        No flag of its own: `--set name=value` reaches it.
+    default_text : str
+        What the help shows as the default, where the value says too little.
+
+    Returns
+    -------
+    dataclasses.Field
+        To be assigned in the class body.
+    """
+    metadata = {"help": meaning, "panel": panel, "flags": flags, "rare": rare, "default_text": default_text}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def with_setting_flags(
+    *classes: type, show_defaults: bool = True
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one flag per setting of `classes`, and `--set`; it gets what was set as the dict `changes`.
+
+    `show_defaults` is for classes whose defaults hold whatever else is set.
+    """
+    settings = {field.name: field for options in classes for field in fields(options) if field.metadata}
+    flags = [_flag_of(field, show_defaults) for field in settings.values() if not field.metadata.get("rare", False)]
+    rare = ", ".join(name for name, field in settings.items() if field.metadata.get("rare", False))
+    more = inspect.Parameter(
+        "more_settings",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[
+            list[str] | None,
+            typer.Option(
+                "--set",
+                metavar="NAME=VALUE",
+                help="Any setting by its name; repeat." + (f" Only so: {rare}." if rare else ""),
+                show_default=False,
+            ),
+        ],
+    )
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in inspect.signature(command).parameters.values() if p.name != "changes"]
+
+        @wraps(command)
+        def wrapper(**given: Any) -> None:
+            changes = read_settings(settings, given.pop("more_settings") or [])
+            for flag in flags:
+                value = given.pop(flag.name)
+                if value is not None and value != []:
+                    changes[flag.name] = _read_flag(settings[flag.name], value)
+            command(**given, changes=changes)
+
+        parameters = [*own, *flags, more]
+        wrapper.__signature__ = inspect.Signature(parameters)
+        wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+        return wrapper
+
+    return decorate
+
+
+def make_options(options: type[Options], changes: Mapping[str, Any], **others: Any) -> Options:
+    """Make an options object of what was set for it among `changes`; `others` are fields that are no settings."""
+    names = {field.name for field in fields(options)}
+    return options(**{name: value for name, value in changes.items() if name in names}, **others)
+
+
+def read_settings(settings: Mapping[str, Field], pairs: list[str]) -> dict[str, Any]:
+    """Read NAME=VALUE texts as values of the settings' types; raises `InputError` on what is not one."""
+    changes = {}
+    for name, text in parse_pairs("--set", pairs).items():
+        if name not in settings:
+            raise InputError(f"--set {name}={text}: no such setting; there are {', '.join(settings)}")
+        changes[name] = _read_text(settings[name], text)
+    return changes
+
+
+def check_settings(classes: tuple[type, ...], changes: Mapping[str, Any]) -> None:
+    """Raise `InputError` where `changes` names something that is a setting of none of the classes."""
+    known = [field.name for options in classes for field in fields(options) if field.metadata]
+    for name in changes:
+        if name not in known:
+            raise InputError(f"settings: no setting '{name}'; there are {', '.join(known)}")
+
+
+def _flag_of(field: Field, show_default: bool) -> inspect.Parameter:
+    """Make the command parameter of a setting; its default stands in the help text."""
+    told = field.metadata.get("default_text", "") or ("" if field.default in (None, MISSING) else str(field.default))
+    kind = list[str] if field.default is MISSING else _plain_type(field)
+    option = typer.Option(
+        *field.metadata.get("flags", ()),
+        help=field.metadata["help"] + (f" [default: {told}]" if told and show_default else ""),
+        rich_help_panel=field.metadata.get("panel", "") or None,
+        show_default=False,
+        metavar="NAME=VALUE" if field.default is MISSING else None,
+    )
+    return inspect.Parameter(
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
+
+
+def _plain_type(field: Field) -> type:
+    """Return the type a flag's text is read as: of several, the first that is not None."""
+    if get_origin(field.type) in (Union, UnionType):
+        return next(kind for kind in get_args(field.type) if kind is not NoneType)
+    return field.type
+
+
+def _read_flag(field: Field, value: Any) -> Any:
+    """Return the value of a flag that was given; NAME=VALUE texts become a dict."""
+    if field.default is not MISSING:
+        return value
+    return parse_pairs(
+        f"--{field.metadata.get('flags', ())[0].lstrip('-') if field.metadata.get('flags', ()) else field.name}", value
+    )
+
+
+def _read_text(field: Field, text: str) -> Any:
+    """Read the text of `--set` as a value of the setting's type."""
+    if field.default is MISSING:
+        raise InputError(f"--set {field.name}={text}: holds several values; use its own flag")
+    kind = _plain_type(field)
+    try:
+        return kind(text)
+    except ValueError:
+        expected = {int: "a whole number", float: "a number"}.get(kind, kind.__name__)
+        raise InputError(f"--set {field.name}={text}: expected {expected}") from None
+
+
+# ---- texts
+
 
 def parse_pairs(option: str, pairs: list[str] | None) -> dict[str, str]:
-    """NAME=VALUE texts of a repeated option → a dict; raises `InputError` on a text without '='."""
+    """Read the NAME=VALUE texts of a repeated option as a dict; raises `InputError` on a text that is none."""
     for pair in pairs or []:
-        if "=" not in pair:
-            raise InputError(f"{option} {pair}: expected NAME=VALUE, for example {option} started_at='Start date'")
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"{option} {pair}: expected NAME=VALUE")
     return dict(pair.split("=", 1) for pair in pairs or [])
 
 
 def parse_resolution(text: str) -> tuple[int, int] | tuple[None, None]:
-    """ "64" → (64, 64); "48x64" → (48, 64), rows × columns; "auto" → (None, None); `InputError` on anything else."""
+    """Read "64" as (64, 64), "48x64" as 48 rows of 64 pixels, "auto" as (None, None); else raise `InputError`."""
     if text.lower() == "auto":
         return None, None
     parts = text.lower().split("x")
@@ -21,11 +217,3 @@ def parse_resolution(text: str) -> tuple[int, int] | tuple[None, None]:
             f"--resolution {text}: give a side such as 64, ROWSxCOLUMNS such as 48x64, from 8 to 1024, or auto"
         )
     return int(parts[0]), int(parts[-1])
-
-
-def name_and_file(option: str, pair: str) -> tuple[str, str]:
-    """NAME=FILE of an option → both; raises `InputError` on anything else."""
-    name, equals, path = pair.partition("=")
-    if not (name and equals and path):
-        raise InputError(f"{option} {pair}: expected NAME=FILE")
-    return name, path

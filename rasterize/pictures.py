@@ -11,8 +11,9 @@ from skimage.util import montage
 
 from rasterize.files import write_atomically
 from rasterize.imageset import ImageSet
+from rasterize.strokes.options import Drawing
 from rasterize.strokes.pen import Pen
-from rasterize.strokes.spec import Drawing, StrokeSpec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 # red, green, blue of a level of 1; A (the origin's half) is warm, B cold, blobs mark the ends

@@ -1,14 +1,16 @@
 """The raster stage: trip files → clean trips, stations and an image set, in one run folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 
 from rasterize.files import sha256, write_json
+from rasterize.flags import make_options
 from rasterize.imageset import (
     STORED_TYPE,
     ImageSet,
@@ -18,7 +20,7 @@ from rasterize.imageset import (
     write_strokes,
 )
 from rasterize.ingest.ingest import Ingested, ingest
-from rasterize.ingest.options import IngestOptions
+from rasterize.ingest.options import CleanOptions, IngestOptions, StopOptions
 from rasterize.ingest.unpack import find_files
 from rasterize.pictures import colour_density, draw_density, write_contact_sheet, write_png
 from rasterize.strokes.options import RasterOptions
@@ -38,6 +40,13 @@ class Rastered:
     ingested: Ingested
     images: ImageSet
     stored: bool
+
+
+def make_stage_options(changes: Mapping[str, Any], *, seed: int = 0) -> tuple[IngestOptions, RasterOptions]:
+    """Return the options of both halves of the stage from what was set, name by name; all else as by default."""
+    clean, stops = make_options(CleanOptions, changes), make_options(StopOptions, changes)
+    ingest_options = make_options(IngestOptions, changes, clean=clean, stops=stops, seed=seed)
+    return ingest_options, make_options(RasterOptions, changes, seed=seed)
 
 
 def raster(

@@ -19,8 +19,9 @@ from rasterize.imageset import write_image_set
 from rasterize.spec import Factor
 from rasterize.strokes.channels import LinearChannel
 from rasterize.strokes.frame import Frame
+from rasterize.strokes.options import Drawing
 from rasterize.strokes.places import Place, Station
-from rasterize.strokes.spec import Drawing, StrokeSpec
+from rasterize.strokes.spec import StrokeSpec
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")

@@ -6,8 +6,9 @@ import pandas as pd
 from decode.solver.decoder import Decoder
 from decode.trips import assemble, make_plan, solve_range
 from rasterize.strokes.frame import Frame
+from rasterize.strokes.options import Drawing
 from rasterize.strokes.places import Place, Station
-from rasterize.strokes.spec import Drawing, StrokeSpec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import ks_2samp, wasserstein_distance
 
-from decode.evaluate.tables import CATEGORIES, distance_km
+from decode.evaluate.tables import CATEGORIES
+from rasterize.distance import is_too_fast
 
-TOP_SPEED_M_S = 15.0  # 54 km/h on a straight line: no bike or scooter of a rental fleet is faster
 TOP_STATIONS = 20
 BINS = 10
 
@@ -74,15 +74,17 @@ def _present(values: ArrayLike) -> NDArray:
     return values[~np.isnan(values)]
 
 
-def valid_rows(trips: pd.DataFrame, known_stations: Iterable[str]) -> NDArray:
-    """Which trips could have happened: both stations known, end after start, at most 15 m/s on the straight line."""
+def valid_rows(trips: pd.DataFrame, known_stations: Iterable[str], *, limit_kmh: float) -> NDArray:
+    """Return which trips could have happened, bool [N].
+
+    Both stations are known, the end lies after the start, and the trip is no faster than the limit in km/h. Unknown
+    coordinates are not judged here.
+    """
     known = set(known_stations)
     stations = trips["start_station_id"].isin(known) & trips["end_station_id"].isin(known)
     started, ended = pd.to_datetime(trips["started_at"]), pd.to_datetime(trips["ended_at"])
-    seconds = trips["duration_s"].to_numpy(float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        is_feasible = ~(distance_km(trips) * 1000 / seconds > TOP_SPEED_M_S)  # unknown coordinates: not judged here
-    return (stations & (ended > started)).to_numpy() & (seconds > 0) & is_feasible
+    is_positive = trips["duration_s"].to_numpy(float) > 0
+    return (stations & (ended > started)).to_numpy() & is_positive & ~is_too_fast(trips, limit_kmh)
 
 
 def column_metrics(table: pd.DataFrame, real: pd.DataFrame) -> dict[str, float | None]:

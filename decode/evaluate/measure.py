@@ -15,6 +15,7 @@ from decode.evaluate.metric_list import METRICS, Metric, attained_share
 from decode.evaluate.models import classifier_auc, duration_r2, user_type_auc
 from decode.evaluate.pictures import FEWEST_PICTURES, TRIPS_PER_PICTURE, RealPictures
 from decode.evaluate.tables import ATTRIBUTES, locate, locate_stations, shuffle_columns, tabulate
+from rasterize.distance import SPEED_LIMITS_KMH, USUAL_VEHICLE
 from rasterize.errors import InputError
 
 ROWS_CAP = 20_000  # trips per table: enough for stable figures, few enough for a minute on two cores
@@ -95,6 +96,7 @@ def measure_tables(
     stations: pd.DataFrame | None = None,
     seed: int = 0,
     rows_cap: int = ROWS_CAP,
+    limit_kmh: float = SPEED_LIMITS_KMH[USUAL_VEHICLE],
 ) -> Measurement:
     """All measures with ceiling and floor; every table is cut at random to one number of rows, at most `rows_cap`.
 
@@ -132,7 +134,7 @@ def measure_tables(
     bench = _Bench(holdout=located["B"], places=places, copying=copying, columns=columns, seed=seed)
     measured = {name: bench.measure(located[name]) for name in ("C", *tables)}
     for name, (values, _) in measured.items():
-        values["validity"] = float(valid_rows(trips[name], known).mean())
+        values["validity"] = float(valid_rows(trips[name], known, limit_kmh=limit_kmh).mean())
     floors, _ = bench.measure(locate(shuffle_columns(tabulated["A"], np.random.default_rng([seed, 1])), places))
     ceilings, values, *rest = (found for found, _ in measured.values())
     more, last = dict(zip(others or {}, rest, strict=True)), list(tables)[-1]

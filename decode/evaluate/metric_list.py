@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from decode.evaluate.columns import BINS, TOP_SPEED_M_S, TOP_STATIONS
+from decode.evaluate.columns import BINS, TOP_STATIONS
 from decode.evaluate.tables import TILES
 
 _MARGINAL = "a single column, which shuffling leaves as it is"
@@ -45,7 +45,7 @@ METRICS = (
         number=1,
         better="higher",
         detects=False,
-        note=f"known stations, end after start, at most {TOP_SPEED_M_S:g} m/s on the straight line",
+        note="known stations, end after start, no faster than the vehicle's limit on the straight line",
     ),
     Metric(name="od_cpc", title="OD flows, common part", number=2, better="higher", note="station × station"),
     Metric(

@@ -10,9 +10,10 @@ from scipy.spatial.distance import cdist
 
 from decode.evaluate.columns import w1
 from rasterize.strokes.frame import Frame
+from rasterize.strokes.options import Drawing
 from rasterize.strokes.pen import Pen
 from rasterize.strokes.places import Place
-from rasterize.strokes.spec import Drawing, StrokeSpec
+from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 SIDE_PX = 32

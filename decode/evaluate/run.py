@@ -1,14 +1,18 @@
 """The compare stage: real and synthetic trips in, metrics.json and the report out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from decode.evaluate.measure import ROWS_CAP, measure_tables
+from decode.evaluate.measure import ROWS_CAP, THIRDS, join_thirds, measure_tables
+from decode.options import CompareOptions
+from rasterize.distance import SPEED_LIMITS_KMH, USUAL_VEHICLE
 from rasterize.errors import InputError
 from rasterize.files import write_json
+from rasterize.imageset import ImageSet
+from rasterize.ingest.ingest import read_trips
 
 
 def compare(
@@ -21,6 +25,7 @@ def compare(
     run: Path | None = None,
     seed: int = 0,
     rows_cap: int = ROWS_CAP,
+    limit_kmh: float = SPEED_LIMITS_KMH[USUAL_VEHICLE],
 ) -> dict[str, Any]:
     """Judge synthetic trips against real ones; writes `out`/metrics.json and `out`/index.html, returns the figures.
 
@@ -31,32 +36,71 @@ def compare(
 
     if stations is None and run is not None and (run / "stations.parquet").exists():
         stations = pd.read_parquet(run / "stations.parquet", columns=["station_id"])
-    measurement = measure_tables(real, synthetic, others=others, stations=stations, seed=seed, rows_cap=rows_cap)
+    measurement = measure_tables(
+        real, synthetic, others=others, stations=stations, seed=seed, rows_cap=rows_cap, limit_kmh=limit_kmh
+    )
     (out / "metrics.json").unlink(missing_ok=True)  # written last: it marks a finished report
     write_report(out / "index.html", measurement, run=run)
     write_json(out / "metrics.json", measurement.figures)
     return measurement.figures
 
 
-def read_sides(tables: list[str], thirds: dict[str, Path | None]) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """The real trips, from one file or from three, and the synthetic ones."""
-    from decode.evaluate.measure import THIRDS, join_thirds
-    from rasterize.ingest.ingest import read_trips
+def compare_files(
+    tables: Sequence[str], options: CompareOptions, *, run: Path | None = None, seed: int = 0
+) -> tuple[dict[str, Any], Path]:
+    """Measure files of synthetic trips against files of real ones, and write the report unless JSON alone is wanted.
 
-    absent = [f"--{name}" for name, path in thirds.items() if path is None]
-    if 0 < len(absent) < len(thirds):
-        raise InputError(f"--train, --holdout and --fresh go together; there is no {' and no '.join(absent)}")
-    wanted = 2 if absent else 1
-    if len(tables) != wanted:
-        names = "REAL and SYNTHETIC" if absent else "SYNTHETIC alone, since --train, --holdout and --fresh are the real"
+    Parameters
+    ----------
+    tables : sequence of str
+        The real trips and the synthetic ones; the synthetic ones alone where `options` name three real files.
+    options : CompareOptions
+        What is measured against, how, and where the report goes.
+    run : Path, optional
+        The run folder whose pictures and settings the report shows.
+    seed : int
+        Seed of all that is drawn by chance.
+
+    Returns
+    -------
+    figures : dict
+        As in metrics.json.
+    report : Path
+        The page that was written, if it was.
+    """
+    real, synthetic = _read_sides(tables, options.thirds)
+    more = {**_tables_beside_raw(run, tables[-1]), **options.also}
+    others = {name: read_trips([path]) for name, path in more.items()}
+    limit_kmh = options.limit_kmh(ImageSet.open(run / "images").spec.source if has_images(run) else None)
+    out = options.out or (run / "report" if run else Path("report"))
+    shared = {"others": others, "seed": seed, "rows_cap": options.rows, "limit_kmh": limit_kmh}
+    if options.json:
+        return measure_tables(real, synthetic, **shared).figures, out
+    return compare(real, synthetic, out, run=run, **shared), out / "index.html"
+
+
+def has_images(run: Path | None) -> bool:
+    """Return whether a run folder has a finished image set."""
+    return run is not None and (run / "images" / "spec.json").exists()
+
+
+def _read_sides(tables: Sequence[str], thirds: Mapping[str, Path | None]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read the real trips, from one file or from three, and the synthetic ones."""
+    is_one_file = None in thirds.values()
+    if len(tables) != (2 if is_one_file else 1):
+        names = (
+            "REAL and SYNTHETIC"
+            if is_one_file
+            else "SYNTHETIC alone, since --train, --holdout and --fresh are the real"
+        )
         raise InputError(f"{len(tables)} files ({', '.join(tables)}); give {names}")
-    if absent:
+    if is_one_file:
         return read_trips([tables[0]]), read_trips([tables[1]])
     parts = {third: read_trips([path]) for third, path in zip(THIRDS, thirds.values(), strict=True)}
     return join_thirds(parts), read_trips([tables[0]])
 
 
-def tables_beside_raw(run: Path | None, judged: str) -> dict[str, str]:
+def _tables_beside_raw(run: Path | None, judged: str) -> dict[str, str]:
     """The calibrated and the chosen trips of a run, shown beside its raw ones without being asked for."""
     from decode.run import TABLES
 

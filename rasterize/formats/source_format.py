@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rasterize.distance import USUAL_VEHICLE, speed_limit_kmh
 from rasterize.errors import InputError
 from rasterize.files import write_atomically
 from rasterize.formats.column_rules import Ignored, Style
 from rasterize.formats.csv_text import find_delimiter, split_line, unquote
+from rasterize.formats.dialects import DIALECTS
 from rasterize.formats.recognise import Layout, recognise
 from rasterize.formats.times import TimeFormat
 from rasterize.trip_table import COORDINATES
@@ -132,6 +134,14 @@ def format_trips(trips: "pd.DataFrame", source: Mapping[str, Any], *, seed: int 
         rule, name = (column.rule, column.field or "") if column else (Ignored(), "")
         written[header] = _typed(rule.write(trips, name, style, rng), source["types"].get(header, "text"))
     return pd.DataFrame(written, columns=list(layout.header))
+
+
+def noted_speed_limit(source: Mapping[str, Any]) -> float:
+    """Return the speed limit, in km/h, that reading noted in `source`; where it noted none, the vehicle's."""
+    if "speed_limit_kmh" in source:
+        return float(source["speed_limit_kmh"])
+    dialect = DIALECTS.get(source.get("dialect"))
+    return speed_limit_kmh(dialect.vehicle if dialect else USUAL_VEHICLE)
 
 
 def _layout_of(source: Mapping[str, Any]) -> Layout:

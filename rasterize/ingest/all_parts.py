@@ -48,7 +48,7 @@ class AllParts:
         lat, lng = (clean.add_histograms([part.bins[axis] for part in parts]) for axis in ("lat", "lng"))
         self.box = clean.find_box(lat, lng, options)
         self._options = options
-        self._speed_limit_ms = options.speed_limit_ms(parts[0].vehicle)
+        self.speed_limit_kmh = options.limit_kmh(parts[0].vehicle)
         kinds = dict.fromkeys(WORD_KINDS.values())
         self.words = {kind: sorted({word for part in parts for word in part.words[kind]}) for kind in kinds}
         self._depots = np.array([clean.is_depot(name, options) for name in self.words["station_name"]] + [False])
@@ -130,7 +130,7 @@ class AllParts:
             (start, end),
             depots=(self._depots.take(start.name), self._depots.take(end.name)),
             box=self.box,
-            speed_limit_ms=self._speed_limit_ms,
+            speed_limit_ms=self.speed_limit_kmh / 3.6,
         )
 
 

@@ -157,7 +157,7 @@ def _settle(parts: list[Part], run: Path, options: IngestOptions) -> Ingested:
         resolution_reason=stops.reason,
         n_trips=rejects["kept"],
         rejects=rejects,
-        source=parts[0].source,
+        source={**parts[0].source, "speed_limit_kmh": all_parts.speed_limit_kmh},
     )
 
 

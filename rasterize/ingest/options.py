@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rasterize.distance import SPEED_LIMITS_KMH, speed_limit_kmh
 from rasterize.errors import InputError
+from rasterize.flags import CLEANING, DRAWING, READING, parse_resolution, setting
 from rasterize.formats.times import check_zone
-from rasterize.strokes.resolution import EXPECTED_ERROR_PX
 
 DEPOT_NAMES = (
     r"\b(depot|tech (shop|station|workshop)|workshop|warehouse|test|testing|bike checking|kiosk in a box|motivate"
@@ -17,15 +18,35 @@ DEPOT_NAMES = (
 
 @dataclass(frozen=True, kw_only=True)
 class CleanOptions:
-    """Which rows are no trips; see `REASONS`."""
+    """Which rows are no trips; see `REASONS` in `rasterize.ingest.clean`."""
 
-    min_duration_s: float = 60.0  # shorter ones are bikes put back
-    max_duration_s: float = 10_800.0  # longer ones are bikes lost, or a dock that did not notice the end
-    max_speed_kmh: float | None = None  # from start to end as the crow flies; None: 45, for taxis 150
-    depot_names: str = DEPOT_NAMES  # regular expression, upper case = lower case; "" keeps depots
-    box_quantile: float = 0.001  # the area holds all ends but this share on each side …
-    box_margin: float = 0.25  # … and this share of its own width more
-    box_mads: float = 20.0  # never more than so many median absolute deviations (or half q90 - q10) from the median
+    # shorter ones are bikes put back; longer ones are bikes lost, or a dock that did not notice the end
+    min_duration_s: float = setting(60.0, "Drop shorter trips; seconds.", panel=CLEANING, flags=("--min-duration",))
+    max_duration_s: float = setting(10_800.0, "Drop longer trips; seconds.", panel=CLEANING, flags=("--max-duration",))
+    vehicle: str | None = setting(
+        None,
+        f"What was ridden, for the speed limit: {', '.join(f'{v} {s:g} km/h' for v, s in SPEED_LIMITS_KMH.items())}.",
+        panel=CLEANING,
+        default_text="as the publisher's format tells, else bike",
+    )
+    max_speed_kmh: float | None = setting(
+        None,
+        "Drop trips faster than this on the straight line; km/h.",
+        panel=CLEANING,
+        flags=("--max-speed",),
+        default_text="the vehicle's",
+    )
+    depot_names: str = setting(
+        DEPOT_NAMES,
+        "Drop stations so named; regular expression, '' drops none.",
+        panel=CLEANING,
+        default_text="depots, workshops, tests",
+    )
+    # The area holds all ends but a share on each side, and a share of its own width more. It reaches no further than
+    # so many median absolute deviations (or half q90 - q10) from the median. Set by hand on the files of shared/data.
+    box_quantile: float = setting(0.001, "Share of ends outside the area on each side.", panel=CLEANING, rare=True)
+    box_margin: float = setting(0.25, "Margin of the area, share of its width.", panel=CLEANING, rare=True)
+    box_mads: float = setting(20.0, "Reach of the area, in median deviations.", panel=CLEANING, rare=True)
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_duration_s < self.max_duration_s:
@@ -34,33 +55,46 @@ class CleanOptions:
             )
         if not 0 <= self.box_quantile < 0.5:
             raise InputError(f"box_quantile {self.box_quantile}: must lie in [0, 0.5)")
+        if self.max_speed_kmh is not None and not self.max_speed_kmh > 0:
+            raise InputError(f"--max-speed {self.max_speed_kmh}: must be above 0 km/h")
+        if self.vehicle is not None:
+            speed_limit_kmh(self.vehicle)
         try:
             re.compile(self.depot_names)
         except re.error as error:
             raise InputError(f"depot_names '{self.depot_names}': no regular expression ({error})") from None
 
-    def speed_limit_ms(self, vehicle: str) -> float:
-        """The fastest a trip can be, in metres per second."""
-        return (self.max_speed_kmh or {"bike": 45.0, "taxi": 150.0}[vehicle]) / 3.6
+    def limit_kmh(self, usual_vehicle: str) -> float:
+        """Return the speed limit in km/h; `usual_vehicle` is ridden where the options name none."""
+        return speed_limit_kmh(self.vehicle or usual_vehicle, self.max_speed_kmh)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StopOptions:
     """How ends of trips become stations or cells."""
 
-    height: int | None = 64  # of the frame, in pixels; None: chosen by the spacing of stations
-    width: int | None = 64
-    endpoint_error_px: float = EXPECTED_ERROR_PX  # standard deviation of ends a generator paints, to choose by
-    snap_m: float = 150.0  # an end without a station belongs to the nearest one this near …
-    cell_px: int = 2  # … else to a grid cell of this many pixels a side
-    min_uses: int = 2  # a station or cell with fewer starts and ends is a one-off
+    resolution: str | int = setting("32", "Side in pixels, ROWSxCOLUMNS, or auto.", panel=DRAWING)
+    endpoint_error_px: float = setting(
+        0.35,  # what a middling generator paints (docs/fidelity.md)
+        "Standard deviation of painted ends, px; --resolution auto keeps stations 6 of them apart.",
+        panel=DRAWING,
+        flags=("--endpoint-error",),
+    )
+    snap_m: float = setting(150.0, "A free-floating end this near to a station is there; metres.", panel=READING)
+    cell_px: int = setting(2, "Side of the grid cells of other free-floating ends, px.", panel=READING)
+    min_uses: int = setting(2, "Drop stations and cells used less often.", panel=CLEANING)
 
     def __post_init__(self) -> None:
-        sides = [side for side in (self.height, self.width) if side is not None]
-        if self.snap_m < 0 or min([self.cell_px, *sides]) < 1:
-            raise InputError("snap_m must not be negative; cell_px, height and width must be at least 1")
+        parse_resolution(str(self.resolution))
+        if self.snap_m < 0 or self.cell_px < 1:
+            raise InputError("snap_m must not be negative; cell_px must be at least 1")
         if self.endpoint_error_px <= 0:
             raise InputError(f"--endpoint-error {self.endpoint_error_px}: must be above 0 pixels")
+
+    @property
+    def shape(self) -> tuple[int, int] | tuple[None, None]:
+        """Height and width of the frame in pixels; None where the spacing of stations decides."""
+        return parse_resolution(str(self.resolution))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +102,23 @@ class IngestOptions:
     """How trip files are read and cleaned."""
 
     clean: CleanOptions = field(default_factory=CleanOptions)
-    stops: StopOptions = field(default_factory=StopOptions)  # with the resolution of the frame
-    time_zone: str | None = None  # wall clock for times in UTC, with an offset, or since 1970; None: the dialect's
-    columns: Mapping[str, str] = field(default_factory=dict)  # internal name → header, for files of no known dialect
-    stations: Path | None = None  # GBFS station_information, GeoJSON or CSV: coordinates the trips lack
-    dialect: str | None = None  # None: recognised from the header
-    train_share: float = 1 / 3  # of trips that train (split A); the rest is shared equally by B and C
+    stops: StopOptions = field(default_factory=StopOptions)
+    time_zone: str | None = setting(
+        None,
+        "Wall clock for times in UTC or with an offset, e.g. America/New_York.",
+        panel=READING,
+        default_text="the publisher's",
+    )
+    columns: Mapping[str, str] = setting(
+        {}, "INTERNAL=HEADER for a file of no known publisher; repeat.", panel=READING, flags=("--column",)
+    )
+    stations: Path | None = setting(
+        None, "Station coordinates: GBFS station_information, GeoJSON or CSV.", panel=READING
+    )
+    dialect: str | None = setting(None, "Name of the publisher's format, when the header does not tell.", panel=READING)
+    train_share: float = setting(
+        1 / 3, "Share of the trips that train; the rest measures.", panel=READING, default_text="1/3"
+    )
     seed: int = 0  # of the split
 
     def __post_init__(self) -> None:

@@ -151,8 +151,9 @@ def _frame_around(
     def frame_at(side: int) -> Frame:
         return Frame.around(lat, lng, height=side, width=side)
 
-    if options.height is not None and options.width is not None:
-        return Frame.around(lat, lng, height=options.height, width=options.width), ""
+    height, width = options.shape
+    if height is not None and width is not None:
+        return Frame.around(lat, lng, height=height, width=width), ""
     station_lat, station_lng = stations["lat"].to_numpy(), stations["lng"].to_numpy()
     side, reason = choose_resolution(station_lat, station_lng, frame_at, error_px=options.endpoint_error_px)
     return frame_at(side), reason

@@ -11,11 +11,10 @@ from rasterize.strokes.frame import Frame
 SIDES = (16, 32, 64, 128, 256)  # pixels; the GAN grows by doubling
 SPACING_PER_ERROR = 6.0  # of neighbouring stations, over the standard deviation of a painted end: 99 % snap rightly
 WITHOUT_STATIONS = 64  # cells are as many pixels wide at any resolution
-EXPECTED_ERROR_PX = 0.35  # the standard deviation of painted ends, each axis, of a middling generator
 
 
 def choose_resolution(
-    lat: NDArray, lng: NDArray, frame_at: Callable[[int], Frame], *, error_px: float = EXPECTED_ERROR_PX
+    lat: NDArray, lng: NDArray, frame_at: Callable[[int], Frame], *, error_px: float
 ) -> tuple[int, str]:
     """The smallest side at which neighbouring stations lie far enough apart, and the reason in words.
 

@@ -10,48 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rasterize.distance import trip_metres
-from rasterize.errors import InputError
 from rasterize.spec import SPEC_VERSION, Factor, check_version, damage_explained, factors_from_json
 from rasterize.strokes.channels import Channel, channel_from_json, channel_to_json
 from rasterize.strokes.frame import Frame
 from rasterize.strokes.lattice import lattice_xy
+from rasterize.strokes.options import Drawing
 from rasterize.strokes.places import Place, place_from_json
-
-MODES = ("abod", "grey")
-LAYOUTS = ("map", "lattice")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """How strokes are drawn.
-
-    `mode` is "abod" (direction kept) or "grey" (one plane, the picture of the original idea). A blob weighs `blob_gain`
-    pixels of stroke and has a standard deviation of `blob_sigma_px`. Strokes are as thin as a line, or Gaussian ribbons
-    of standard deviation `stroke_sigma_px`. Levels in the image are sums / `level_scale`. `layout` says where places
-    are: where the map has them, or on an even lattice, see `rasterize.strokes.lattice`.
-    """
-
-    mode: str = "abod"
-    blob_sigma_px: float = 0.7
-    blob_gain: float = 3.0
-    stroke_sigma_px: float = 0.0
-    level_scale: float = 1.0
-    layout: str = "map"
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise InputError(f"drawing mode '{self.mode}' is unknown; modes: {', '.join(MODES)}")
-        if self.layout not in LAYOUTS:
-            raise InputError(f"--layout {self.layout} is unknown; layouts: {', '.join(LAYOUTS)}")
-        if not (self.blob_sigma_px > 0 and self.blob_gain > 0 and self.level_scale > 0 and self.stroke_sigma_px >= 0):
-            raise InputError(
-                f"blob_sigma_px, blob_gain and level_scale must be above 0, stroke_sigma_px not below it: {self}"
-            )
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        """Names of the planes that carry the strokes themselves."""
-        return ("grey",) if self.mode == "grey" else ("A", "B", "O", "D")
 
 
 @dataclass(frozen=True, kw_only=True)

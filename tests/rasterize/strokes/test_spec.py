@@ -8,8 +8,9 @@ import pytest
 
 from rasterize.errors import InputError
 from rasterize.strokes.channels import choose_attributes
+from rasterize.strokes.options import Drawing
 from rasterize.strokes.places import Place, Station
-from rasterize.strokes.spec import SPEC_VERSION, Drawing, StrokeSpec
+from rasterize.strokes.spec import SPEC_VERSION, StrokeSpec
 from tests.spec_examples import make_spec, make_trips
 
 
