@@ -6,7 +6,7 @@ from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -20,6 +20,10 @@ from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
 if TYPE_CHECKING:
+    import geopandas as gpd
+    import pandas as pd
+    from PIL import Image
+
     from rasterize.strokes.pen import Pen
 
 STORED_TYPE = np.float16  # 11 significant bits: a level of 1 is stored to 0.0005
@@ -115,6 +119,80 @@ class ImageSet:
     def fingerprint(self) -> str:
         """SHA-256 of spec.json and labels.npy: two image sets of one fingerprint mean the same."""
         return sha256(self.folder / "spec.json")[:32] + sha256(self.folder / "labels.npy")[:32]
+
+    # ---- for people: what lies beside the images in their run folder
+
+    def trips(self) -> "pd.DataFrame":
+        """Read the clean trips of the run, training and held-out ones; `split` tells which.
+
+        Returns
+        -------
+        DataFrame
+            Internal names, one row per trip; for the columns see docs/data-model.md.
+        """
+        if self._strokes is None:
+            raise InputError(f"{self.folder}: generated images hold no clean trips; decode.decode reads theirs")
+        import pandas as pd
+
+        return pd.read_parquet(self._beside("trips.parquet"))
+
+    def stations(self) -> "gpd.GeoDataFrame":
+        """Read the stations of the run: id, name, position, starts and ends.
+
+        Returns
+        -------
+        GeoDataFrame
+        """
+        import geopandas as gpd  # slow to import
+
+        return gpd.read_parquet(self._beside("stations.parquet"))
+
+    @property
+    def rejects(self) -> dict[str, Any]:
+        """What became of every row of the input, as in rejects.json."""
+        return json.loads(self._beside("rejects.json").read_text(encoding="utf-8"))
+
+    def show(self, count: int = 12) -> "Image.Image":
+        """Draw the first images side by side, in colours.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+
+        Returns
+        -------
+        PIL.Image.Image
+            Shows itself in a notebook.
+        """
+        from PIL import Image
+
+        from rasterize.pictures import draw_contact_sheet  # slow to import
+
+        shown = self.read(np.arange(min(count, len(self))))
+        return Image.fromarray(draw_contact_sheet(shown, self.spec, columns=-(-len(shown) // -(-len(shown) // 10))))
+
+    def _beside(self, name: str) -> Path:
+        """Return a file of the run folder; raises `InputError` where it is not there."""
+        path = self.folder.parent / name
+        if not path.exists():
+            raise InputError(f"{path}: is not there; `make raster` makes it")
+        return path
+
+    def __repr__(self) -> str:
+        channels, height, width = self.shape
+        return f"ImageSet({str(self.folder)!r}, {len(self):,} images, {channels} × {height} × {width})"
+
+    def _repr_html_(self) -> str:
+        """Show the handle and some images in a notebook."""
+        from base64 import b64encode
+        from html import escape
+        from io import BytesIO
+
+        data = BytesIO()
+        self.show().save(data, "PNG")
+        code = b64encode(data.getvalue()).decode("ascii")
+        return f'<code>{escape(repr(self))}</code><br><img alt="first images" src="data:image/png;base64,{code}">'
 
     def read(self, which: ArrayLike) -> NDArray:
         """The levels of some images, float32 [B, C, H, W]."""

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from skimage.util import montage
 
 from rasterize.files import write_atomically
-from rasterize.imageset import ImageSet
 from rasterize.strokes.options import Drawing
 from rasterize.strokes.pen import Pen
 from rasterize.strokes.spec import StrokeSpec
@@ -40,14 +39,29 @@ def write_png(path: Path, rgb: NDArray) -> None:
         cv2.imwrite(str(temporary), rgb[:, :, ::-1])
 
 
-def write_contact_sheet(path: Path, images: ImageSet, *, rows: int = 6, columns: int = 10) -> None:
-    """Write the first images of a set side by side, each enlarged to at least 96 pixels."""
-    shown = colour_images(images.read(np.arange(min(rows * columns, len(images)))), images.spec)
+def draw_contact_sheet(images: NDArray, spec: StrokeSpec, *, columns: int = 10) -> NDArray:
+    """Set images side by side, each enlarged to at least 96 pixels.
+
+    Parameters
+    ----------
+    images : (N, C, H, W) float32
+        Levels.
+    spec : StrokeSpec
+        Says what the planes mean.
+    columns : int
+        Images in a row.
+
+    Returns
+    -------
+    (height, width, 3) uint8
+        RGB bytes.
+    """
+    shown = colour_images(images, spec)
     zoom = max(1, -(-96 // max(shown.shape[1:3])))
     height, width = shown.shape[1] * zoom, shown.shape[2] * zoom
     large = np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST) for image in shown])
-    grid = (min(rows, -(-len(large) // columns)), min(columns, len(large)))
-    write_png(path, montage(large, channel_axis=-1, grid_shape=grid, padding_width=4, fill=(40, 40, 40)))
+    grid = (-(-len(large) // columns), min(columns, len(large)))
+    return montage(large, channel_axis=-1, grid_shape=grid, padding_width=4, fill=(40, 40, 40))
 
 
 def draw_density(spec: StrokeSpec, ends: NDArray, *, side_px: int = 512) -> NDArray:

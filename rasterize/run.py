@@ -22,7 +22,7 @@ from rasterize.imageset import (
 from rasterize.ingest.ingest import Ingested, ingest
 from rasterize.ingest.options import CleanOptions, IngestOptions, StopOptions
 from rasterize.ingest.unpack import find_files
-from rasterize.pictures import colour_density, draw_density, write_contact_sheet, write_png
+from rasterize.pictures import colour_density, draw_contact_sheet, draw_density, write_png
 from rasterize.strokes.options import RasterOptions
 from rasterize.strokes.pen import draw_images
 from rasterize.strokes.spec import StrokeSpec
@@ -30,6 +30,7 @@ from rasterize.strokes.strokes import Strokes
 from rasterize.strokes.table import _encode, _encode_ends, _find_places, encode_labels, encode_values
 from rasterize.trip_table import TripFile
 
+SHEET_IMAGES = 60  # on the contact sheet
 STORE_BATCH = 4096  # images drawn at a time when they are stored
 
 
@@ -81,7 +82,8 @@ def raster(
     resolved = {**asdict(options), "trips_per_image": spec.trips_per_image}
     write_json(run / "raster.json", {"ingest": reading, "raster": resolved, "files": files})
     images = ImageSet(folder, spec, labels)
-    write_contact_sheet(folder / "contact_sheet.png", images)
+    shown = images.read(np.arange(min(SHEET_IMAGES, len(images))))
+    write_png(folder / "contact_sheet.png", draw_contact_sheet(shown, spec))
     write_labels_and_spec(folder, spec, labels)
     return Rastered(ingested=ingested, images=images, stored=stored)
 
@@ -93,7 +95,7 @@ def redraw_trips(folder: Path, spec: StrokeSpec, trips: pd.DataFrame, *, seed: i
         trips,
         spec.channels,
         np.random.default_rng(seed),
-        known=lambda rows: spec.trip_features(ends[rows], labels[rows]),
+        features=lambda rows: spec.trip_features(ends[rows], labels[rows]),
     )
     begin_image_set(folder)
     write_strokes(folder, Strokes.straight(ends, values=values))

@@ -1,47 +1,208 @@
-"""Rules of the house: who may import whom, what a command may load before it answers --help, how it fails."""
+"""Rules of the house: who imports whom, how large rooms and functions are, what every public function says."""
 
 import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("rasterize", "pgan", "decode")
+CODE = (*PACKAGES, "benchmarks")
 ALLOWED = {"rasterize": {"rasterize"}, "pgan": {"pgan", "rasterize"}, "decode": {"decode", "rasterize"}}
-PGAN_MAY_USE = {"rasterize.imageset", "rasterize.spec", "rasterize.errors", "rasterize.files", "rasterize.workers"}
+PGAN_MAY_USE = {f"rasterize.{name}" for name in ("errors", "files", "flags", "imageset", "spec", "workers")}
+OF_TRIPS = re.compile(r"trip|station|stroke|rider|ride|bike|scooter|taxi|route|place|dock|user_type|waypoint|city|blob")
 HEAVY = {"torch", "numba", "matplotlib", "duckdb", "pandas", "geopandas", "sklearn", "cv2", "scipy", "numpy"}
 COMMANDS = [
     ["rasterize"],
     ["pgan"],
     ["pgan", "train"],
     ["pgan", "sample"],
+    ["pgan", "judge"],
     ["decode"],
+    ["decode", "choose"],
     ["decode", "compare"],
     ["decode", "roundtrip"],
 ]
+COMMENTED = ("decode/solver", "pgan/steps", "pgan/run", "rasterize/strokes")
+MOST_FILES, MOST_LINES, MOST_ARGUMENTS, LEAST_COMMENTS = 16, 45, 8, 0.04
+MIDDLE_BODY, LONG_BODY = 8, 25  # lines of a function's body: the median, and nine of ten
 
 
-def imported_modules(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def parsed(*folders: str) -> Iterator[tuple[Path, ast.Module]]:
+    """Every file of code below the folders, and its syntax tree."""
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def name_of(path: Path) -> str:
+    """The dotted name of a file's module."""
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(tree: ast.Module, known: set[str] = frozenset()) -> Iterator[str]:
+    """All modules a file imports, in functions and under TYPE_CHECKING too."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name}: imports are absolute"
-            yield node.module
+            assert node.level == 0, "imports are absolute"
+            for name in node.names:
+                inner = f"{node.module}.{name.name}"
+                yield inner if inner in known else node.module
+
+
+# ---- who imports whom
 
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_import_directions(package):
-    for path in sorted((ROOT / package).rglob("*.py")):
-        for module in imported_modules(path):
+    for path, tree in parsed(package):
+        for module in imported_modules(tree):
             top = module.split(".")[0]
-            assert top not in PACKAGES or top in ALLOWED[package], f"{path.name} imports {module}"
-            assert top != "torch" or package == "pgan", f"{path.name} imports torch"
+            assert top not in PACKAGES or top in ALLOWED[package], f"{path} imports {module}"
+            assert top != "torch" or package == "pgan", f"{path} imports torch"
             if package == "pgan" and top == "rasterize":
-                assert module in PGAN_MAY_USE, f"{path.name} imports {module}"
+                assert module in PGAN_MAY_USE, f"{path} imports {module}"
+
+
+def test_no_circle_of_imports():
+    trees = {name_of(path): tree for path, tree in parsed(*CODE)}
+    imports = {name: {m for m in imported_modules(tree, set(trees)) if m in trees} for name, tree in trees.items()}
+    while leaves := [name for name, needed in imports.items() if not needed - {name}]:
+        imports = {name: needed - set(leaves) for name, needed in imports.items() if name not in leaves}
+    assert not imports, f"circles among {sorted(imports)}"
+
+
+def test_pgan_names_nothing_of_trips():
+    """Names, attributes and plain texts; comments and docstrings may explain a measurement."""
+    for path, tree in parsed("pgan"):
+        docstrings = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node)
+        }
+        for node in ast.walk(tree):
+            words = [getattr(node, field, None) for field in ("id", "attr", "arg", "name")]
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+                words.append(node.value)
+            if isinstance(node, ast.ImportFrom):
+                words += [name.name for name in node.names]
+            for word in filter(lambda word: isinstance(word, str), words):
+                assert not OF_TRIPS.search(re.sub(r"pgan-trips|replace|Placeholder", "", word)), f"{path}: {word!r}"
+
+
+# ---- how large rooms and functions are
+
+
+def test_no_folder_of_code_is_crowded():
+    for folder in {path.parent for path, _ in parsed(*CODE, "tests")}:
+        count = len(list((ROOT / folder).glob("*.py")))
+        assert count <= MOST_FILES, f"{folder} has {count} files"
+
+
+def functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef, bool]]:
+    """Functions and methods by name, and whether they are public."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            yield node.name, node, not node.name.startswith("_")
+        elif isinstance(node, ast.ClassDef):
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef):
+                    is_public = not node.name.startswith("_") and not method.name.startswith("_")
+                    yield f"{node.name}.{method.name}", method, is_public
+
+
+def arguments(function: ast.FunctionDef) -> list[str]:
+    """Names of its arguments but self and cls."""
+    named = function.args
+    every = [*named.posonlyargs, *named.args, *named.kwonlyargs, *filter(None, (named.vararg, named.kwarg))]
+    return [argument.arg for argument in every if argument.arg not in ("self", "cls")]
+
+
+def docstring_lines(function: ast.FunctionDef) -> int:
+    first = function.body[0]
+    return first.end_lineno - first.lineno + 1 if ast.get_docstring(function) else 0
+
+
+def is_kernel(function: ast.FunctionDef) -> bool:
+    """Whether numba compiles it."""
+    return any("compiled" in ast.unparse(decorator) for decorator in function.decorator_list)
+
+
+def test_functions_are_short_and_take_few_arguments():
+    for path, tree in parsed(*CODE):
+        for name, function, _ in functions(tree):
+            if not is_kernel(function):
+                lines = function.end_lineno - function.lineno + 1 - docstring_lines(function)
+                assert lines <= MOST_LINES, f"{path}: {name} has {lines} lines"
+                assert len(arguments(function)) <= MOST_ARGUMENTS, f"{path}: {name} takes {len(arguments(function))}"
+
+
+def test_bodies_are_short_on_the_whole():
+    bodies = sorted(
+        function.end_lineno - function.body[0].lineno + 1 - docstring_lines(function)
+        for _, tree in parsed(*PACKAGES)
+        for _, function, _ in functions(tree)
+    )
+    assert bodies[len(bodies) // 2] <= MIDDLE_BODY
+    assert bodies[len(bodies) * 9 // 10] <= LONG_BODY
+
+
+# ---- what they say
+
+
+def exported() -> set[str]:
+    """Names that the `__init__.pyi` of the packages list."""
+    stubs = "".join((ROOT / package / "__init__.pyi").read_text(encoding="utf-8") for package in PACKAGES)
+    return {name for line in re.findall(r"__all__ = (\[.*\])", stubs) for name in ast.literal_eval(line)}
+
+
+def test_public_functions_document_parameters_and_returns():
+    missing = []
+    for path, tree in parsed(*PACKAGES):
+        of_api = path.name in ("api.py", "imageset.py")
+        for name, function, is_public in functions(tree):
+            is_exported = of_api and name.split(".")[0] in exported() and arguments(function)
+            if is_public and (len(arguments(function)) > 2 or is_exported):
+                text = ast.get_docstring(function) or ""
+                gives = any(isinstance(node, ast.Return) and node.value is not None for node in ast.walk(function))
+                wanted = ["Parameters"] + (["Returns"] if gives and "Yields\n---" not in text else [])
+                missing += [f"{path}: {name}: {section}" for section in wanted if f"{section}\n---" not in text]
+    assert not missing, "\n".join(missing)
+
+
+def test_every_public_name_has_a_docstring():
+    for path, tree in parsed(*CODE):
+        for name, function, is_public in functions(tree):
+            assert not is_public or ast.get_docstring(function), f"{path}: {name}"
+
+
+@pytest.mark.parametrize("folder", COMMENTED)
+def test_long_code_has_paragraph_comments(folder):
+    lines = [line.strip() for path in (ROOT / folder).glob("*.py") for line in path.read_text().splitlines()]
+    share = sum(line.startswith("#") for line in lines) / sum(map(bool, lines))
+    assert share >= LEAST_COMMENTS, f"{folder}: {share:.1%} of the lines are comments"
+
+
+def test_no_function_has_the_name_of_a_module_beside_it():
+    modules = {name_of(path) for path, _ in parsed(*PACKAGES)}
+    for path, tree in parsed(*PACKAGES):
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef):
+                assert f"{name_of(path.parent / 'x')[:-2]}.{node.name}" not in modules, f"{path}: {node.name}"
+
+
+def test_every_file_says_its_purpose_in_its_first_line():
+    for path, _ in parsed(*CODE, "tests"):
+        assert re.match(r'""".+', (ROOT / path).read_text(encoding="utf-8")), f"{path} has no docstring at its top"
+
+
+# ---- commands and packaging
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -60,13 +221,6 @@ def test_help_answers_without_loading_anything_heavy(command):
     assert "Usage" in done.stdout
     loaded = set(done.stdout.split("LOADED")[1].split())
     assert not loaded & HEAVY
-
-
-def test_every_file_says_its_purpose_in_its_first_line():
-    for package in (*PACKAGES, "tests", "benchmarks"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            text = path.read_text(encoding="utf-8")
-            assert re.match(r'""".+', text), f"{path.relative_to(ROOT)} has no docstring in its first line"
 
 
 def test_packages_are_listed_explicitly():
