@@ -1,7 +1,9 @@
 """The documents: short sentences, no dead path, no command that nobody runs, and a picture that can be made again."""
 
 import ast
+import inspect
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +13,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from rasterize.imageset import ImageSet, write_image_set
-from rasterize.ingest.options import IngestOptions, StopOptions
-from rasterize.run import raster
-from rasterize.simulated_city import write_city
-from rasterize.strokes.options import RasterOptions
+import decode
+import pgan
+import rasterize
+from decode.console import VERBS
+from rasterize.imageset import write_image_set
 
 ROOT = Path(__file__).parents[1]
-README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
+README, CONTRIBUTING, API = ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "api.md"
+PACKAGES = {"rasterize": rasterize, "pgan": pgan, "decode": decode}
 PAGES = [README, CONTRIBUTING, *sorted((ROOT / "docs").glob("*.md"))]  # those held sentence by sentence
 PROSE = [README, *sorted((ROOT / "docs").rglob("*.md"))]  # those held on average
 LONGEST, MEAN = 20, 17  # words of a sentence
@@ -106,7 +109,8 @@ def test_every_path_named_exists(page):
 
 
 def test_every_command_of_the_readme_is_run_by_ci_or_a_test():
-    run = read(ROOT / ".ci" / "run") + "".join(read(path) for path in sorted((ROOT / "tests").rglob("test_*.py")))
+    others = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if path != Path(__file__)]
+    run = "".join(map(read, [ROOT / ".ci" / "run", *others]))
     for command in shell_commands(README):
         program, *words = command.split()
         assert program == "make", f"{command}: the README shows make targets alone"
@@ -114,28 +118,65 @@ def test_every_command_of_the_readme_is_run_by_ci_or_a_test():
             assert re.search(rf'make {target}\b|"{target}"', run), f"{command}: nothing runs `make {target}`"
 
 
+def python_blocks(page):
+    """The ```python blocks of a page."""
+    return re.findall(r"^```python\n(.*?)^```$", read(page), re.MULTILINE | re.DOTALL)
+
+
+def commands_of_make(command, run):
+    """The `python -m` commands of a make line, as it would run them from nothing."""
+    words = [word for word in shlex.split(command) if not word.startswith(("RUN=", "TRIPS="))]
+    words += ["--dry-run", "READY=setup.cfg", "TRIPS=setup.cfg", f"RUN={run}"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=True)
+    return [line for line in done.stdout.splitlines() if " -m " in line]
+
+
 def test_the_readmes_own_file_command_goes_through_all_stages(tmp_path):
     (command,) = [command for command in shell_commands(README) if "TRIPS=" in command]
-    words = re.sub(r"RUN=\S+", f"RUN={tmp_path}", re.sub(r"TRIPS=\S+", "TRIPS=setup.cfg", command)).split()
-    done = subprocess.run(
-        [*words, "--dry-run", "READY=setup.cfg"], capture_output=True, text=True, cwd=ROOT, check=True
-    )
-    commands = re.findall(r"-m ((?:rasterize|pgan|decode).*)", done.stdout)
-    stages = [re.match(r"(rasterize|pgan \w+|decode(?: compare)?)", command).group() for command in commands]
+    stages = [
+        re.search(r"-m (rasterize|pgan \w+|decode(?: compare)?)", line)[1]
+        for line in commands_of_make(command, tmp_path)
+    ]
     assert stages == ["rasterize", "pgan train", "pgan sample", "decode", "decode compare"]
 
 
-def test_the_python_of_the_readme_is_six_lines():
-    (block,) = re.findall(r"^```python\n(.*?)^```$", read(README), re.MULTILINE | re.DOTALL)
+def test_the_commands_of_the_api_page_have_the_flags_they_show(tmp_path):
+    commands = []
+    for command in shell_commands(API):
+        commands += commands_of_make(command, tmp_path) if command.startswith("make") else [command]
+    assert len(commands) >= 10
+    for command in commands:
+        module, *words = shlex.split(command.partition(" -m ")[2])
+        verbs = 1 if module == "pgan" or words[0] in ("compare", "roundtrip", "choose") else 0
+        # With --help flags are read, and nothing is run.
+        asked = [sys.executable, "-m", module, *words[:verbs], "--help", *words[verbs:]]
+        done = subprocess.run(asked, capture_output=True, text=True, cwd=ROOT, check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+def test_the_python_of_the_readme_is_six_lines_of_the_public_api():
+    (block,) = python_blocks(README)
     assert len(ast.parse(block).body) == 6
+    for call in (node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)):
+        owner, name = call.func.value.id, call.func.attr
+        if owner in PACKAGES:
+            assert name in PACKAGES[owner].__all__
+            keywords = {keyword.arg: None for keyword in call.keywords}
+            inspect.signature(getattr(PACKAGES[owner], name)).bind(*call.args, **keywords)
+
+
+def test_the_api_page_names_every_public_name_and_verb():
+    text = read(API)
+    for owner, package in PACKAGES.items():
+        for name in package.__all__:
+            assert f"`{owner}.{name}" in text or f"`{name}`" in text, f"{owner}.{name}"
+    assert [verb for verb in (*VERBS, "demo") if f"`pgan-trips {verb}`" not in text] == []
 
 
 def test_the_picture_can_be_made_from_a_run(tmp_path):
     run = tmp_path / "run"
-    write_city(tmp_path / "city.csv", trips=600, stations=8)
-    options = IngestOptions(stops=StopOptions(height=16, width=16))
-    raster([str(tmp_path / "city.csv")], run, ingest_options=options, options=RasterOptions())
-    images = ImageSet.open(run / "images")
+    city = rasterize.simulate_city(tmp_path / "city.csv", trips=600, stations=8)
+    images = rasterize.raster(city, run=run, resolution=16)
     write_image_set(run / "fakes", images.spec, [images.read(np.arange(len(images)))], images.labels)
     pd.read_parquet(run / "trips.parquet").to_parquet(run / "chosen.parquet")
     script = [sys.executable, "docs/picture.py", str(run), str(tmp_path / "picture.png")]
