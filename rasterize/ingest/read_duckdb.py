@@ -200,7 +200,7 @@ def _select_sql(scan: _Scan, layout: Layout, formats: Mapping[str, TimeFormat], 
     typed = ", ".join(f"{sql} AS {name}" for name, sql in values.items())
     raw = f"SELECT {blank} AS blank, {typed} FROM {scan.sql}"
     completed = ", ".join(_completed(name, with_stations) for name in FIELDS if name != "duration_s")
-    return f"SELECT blank, told_s, {completed} FROM ({raw}) AS typed {_station_joins(with_stations)}"
+    return f"SELECT blank, reported_duration_s, {completed} FROM ({raw}) AS typed {_station_joins(with_stations)}"
 
 
 def _field_expressions(scan: _Scan, layout: Layout, formats: Mapping[str, TimeFormat]) -> dict[str, str]:
