@@ -288,7 +288,7 @@ def _split_jitter_from_blur(
     power = power - pairs * _blur_response(guess.blur_px, drawn.shape) ** 2
     blur_px = _fit_blob_blur(power, spec, most_px=guess.blur_px, least_frequency=0.0)
     jitter_px = float(np.sqrt(max(guess.blur_px**2 - blur_px**2, 0)))
-    # An end that is off by d makes its blob seem weaker by d² / 4σ², and d² has a standard deviation of 2 jitter².
+    # An end that is off by d makes its blob seem weaker by d² / 4σ². The standard deviation of d² is 2 jitter².
     gain_sd = np.mean([_measure_single_blobs(levels, plane, spec, guess)[1] for plane in (2, 3)])
     uneven = jitter_px**2 / 2 / (spec.drawing.blob_sigma_px**2 + guess.blur_px**2)
     return replace(

@@ -1,4 +1,4 @@
-"""Parts of an image set that are decoded each by itself, here or on other machines, and kept until all are done."""
+"""Parts of an image set, each decoded by itself, here or on other machines, and kept until all are done."""
 
 import hashlib
 import json

@@ -136,7 +136,7 @@ def select_trips(
 
 
 def _sort_trips(trips: pd.DataFrame, rng: np.random.Generator) -> NDArray:
-    """Return the order of trips by user type, start and end station, hour of the week, and then by chance, [N].
+    """Return the order of trips by user type, start and end station, and hour of the week; [N]. Ties are by chance.
 
     User types come first: chance would spoil the flows of the rare one most (docs/fidelity.md).
     """

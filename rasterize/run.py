@@ -93,7 +93,7 @@ def redraw_trips(folder: Path, spec: StrokeSpec, trips: pd.DataFrame, *, seed: i
         trips,
         spec.channels,
         np.random.default_rng(seed),
-        known=lambda rows: spec.trip_features(ends[rows], labels[rows]),
+        features=lambda rows: spec.trip_features(ends[rows], labels[rows]),
     )
     begin_image_set(folder)
     write_strokes(folder, Strokes.straight(ends, values=values))

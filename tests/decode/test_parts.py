@@ -54,8 +54,8 @@ def expected(fakes, tmp_path_factory):
 
 def _decode(folder, **where):
     """Decode a run folder; return the checksums of what it writes."""
-    said = run.decode_run(folder, **where)
-    assert "1  blank image" in said and "1  image not finite" in said
+    rejected = run.decode_run(folder, **where).rejected
+    assert rejected["blank image"] == 1 and rejected["image not finite"] == 1
     assert not (folder / "decoded").exists()
     return {name: sha256(folder / name) for name in OUTPUTS}
 

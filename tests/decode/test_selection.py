@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from decode.options import DecodeOptions
 from decode.run import decode_run
 from decode.selection import read_verdicts, select_run, select_trips
 from rasterize.errors import InputError
@@ -24,7 +25,7 @@ def run(tmp_path_factory):
     images = raster([str(folder / "city.csv")], folder, **options).images
     levels = images.read(np.arange(len(images)))
     write_image_set(folder / "fakes", images.spec, [levels], images.labels)
-    decode_run(folder, ranks="painted")
+    decode_run(folder, DecodeOptions(ranks="painted"))
     return folder
 
 
@@ -138,7 +139,7 @@ def test_a_calibrated_table_is_written_where_ranks_are_painted(kind, tmp_path):
         raw, even = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("synthetic", "calibrated"))
         assert raw["start_station_id"].equals(even["start_station_id"])
         assert (raw["duration_s"] != even["duration_s"]).mean() > 0.5
-        decode_run(tmp_path, ranks="painted")
+        decode_run(tmp_path, DecodeOptions(ranks="painted"))
     assert not (tmp_path / "calibrated.parquet").exists()
 
 
@@ -190,4 +191,4 @@ def test_nothing_decoded_and_unknown_ranks_are_said(run, tmp_path):
     with pytest.raises(InputError, match="no synthetic.parquet; decode first"):
         select_run(tmp_path, rows=10)
     with pytest.raises(InputError, match="--ranks shuffled: give one of painted, spread, drawn"):
-        decode_run(run, ranks="shuffled")
+        DecodeOptions(ranks="shuffled")

@@ -82,7 +82,7 @@ def test_impossible_speeds_are_left_out():
     row = {"start_lat": 40.0, "start_lng": -74.0, "end_lat": 40.0, "end_lng": -73.9, "trip_id": "a"}
     rows = pd.DataFrame([row, row]).assign(started_at=pd.Timestamp("2019-01-01"), duration_s=[600.0, 900.0])
     assert trip_metres(rows)[0] == pytest.approx(8518, rel=1e-3)  # a tenth of a degree at 40° north
-    kept, reasons = keep_valid(rows, 12.5)
+    kept, reasons = keep_valid(rows, 45.0)
     assert kept["duration_s"].tolist() == [900.0] and reasons == {"faster than 45 km/h": 1}
 
 

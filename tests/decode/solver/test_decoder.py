@@ -128,7 +128,7 @@ def test_a_missing_destination_blob_is_made_up_for_by_the_stroke():
 
 
 def _draw_spoilt(degradation, *, trips_per_image, images, seed):
-    """Draw trips between 60 places at least 3 px apart at 64 px (the setting of the bars) and spoil the images."""
+    """Draw trips between 60 places at least 3 px apart, as the bars of noisy decoding say, and spoil the images."""
     rng = np.random.default_rng(seed)
     spec = make_spec(scattered(60, side=64, rng=rng, apart=3), side=64, trips_per_image=trips_per_image)
     strokes = random_strokes(spec, images=images, seed=seed)
