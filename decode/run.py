@@ -121,7 +121,7 @@ def counts(decoded: Decoded) -> dict[str, Any]:
         "confident_share": float((confidence >= CONFIDENT).mean()),
         "median_residual": float(np.median(decoded.residual)),
         "degradation": decoded.plan.degradation.to_json(),
-        "calibration": decoded.plan.calibration.to_json(),
+        "calibration": decoded.plan.confidence_curve.to_json(),
     }
 
 

@@ -3,7 +3,6 @@
 import argparse
 import gzip
 import json
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +15,11 @@ from skimage.morphology import skeletonize
 
 from benchmarks.examples import make_spec, random_strokes, spec_of
 from benchmarks.measure import measure, print_heading, rate_of
-from decode.confidence import fit_confidence, is_right
+from decode.confidence import fit_confidence
 from decode.estimate import choose_sample, estimate_degradation
 from decode.solver.decoder import Decoder
 from decode.solver.degradation import CLEAN, MEDIUM, MILD, Degradation, draw_degraded
+from decode.solver.solution import match_trips
 from rasterize.strokes.frame import Frame
 from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
@@ -45,7 +45,7 @@ def ours(degradation: Degradation, trips_per_image: int, images: int) -> tuple[f
     decoder = Decoder(spec, degradation=estimate)
     rate = rate_of(lambda: decoder.solve(levels), images)
     found = decoder.solve(levels)
-    right = is_right(strokes, found)
+    right = match_trips(strokes, found.image, found.ends)
     confidence = fit_confidence(spec, estimate, found.ends).confidence(found.evidence)
     sure = confidence >= 0.9
     return rate, {
@@ -66,12 +66,11 @@ def rival(find, degradation: Degradation, images: int) -> tuple[float, dict]:
     spec, strokes, levels = case(degradation, TRIPS, images)
     tree = cKDTree(spec.place_xy)
     rate = rate_of(lambda: [_snap(find(image[0] + image[1]), image, tree) for image in levels], images, runs=1)
-    both = found = 0
-    for n, image in enumerate(levels):
-        mine = Counter(_snap(find(image[0] + image[1]), image, tree))
-        true = Counter(map(tuple, strokes.ends[strokes.offsets[n] : strokes.offsets[n + 1]].tolist()))
-        both, found = both + (mine & true).total(), found + mine.total()
-    return rate, {"precision": both / max(found, 1), "recall": both / len(strokes.ends)}
+    pairs = [_snap(find(image[0] + image[1]), image, tree) for image in levels]
+    image = np.repeat(np.arange(len(levels)), [len(of_image) for of_image in pairs])
+    ends = np.array([pair for of_image in pairs for pair in of_image], int).reshape(-1, 2)
+    right = int(match_trips(strokes, image, ends).sum())
+    return rate, {"precision": right / max(len(ends), 1), "recall": right / len(strokes.ends)}
 
 
 def _snap(segments: NDArray, image: NDArray, tree: cKDTree) -> list[tuple[int, int]]:
@@ -124,7 +123,8 @@ def many(points: NDArray, side: int, images: int) -> tuple[float, dict]:
     levels = draw_degraded(spec, strokes, CLEAN, np.random.default_rng(0))
     decoder = Decoder(spec)
     rate = rate_of(lambda: decoder.solve(levels), images)
-    right = is_right(strokes, decoder.solve(levels))
+    found = decoder.solve(levels)
+    right = match_trips(strokes, found.image, found.ends)
     return rate, {"precision": float(right.mean()), "recall": float(right.sum() / len(strokes.ends))}
 
 

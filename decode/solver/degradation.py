@@ -18,12 +18,28 @@ from rasterize.strokes.strokes import Strokes
 
 @dataclass(frozen=True, kw_only=True)
 class Degradation:
-    """What lies between a clean drawing and a generated image; levels in units of one stroke.
+    """What lies between a clean drawing and a generated image; levels are in units of one stroke.
 
-    A generator paints with a Gaussian blur, sets each end off its place (both axes, standard deviation), each trip
-    somewhat stronger or weaker, leaves out some blobs, scales each plane of strokes (A, B, O, D or grey; () is 1) and
-    adds a background to each plane (also the painted ones; () is 0) and noise to each pixel, and may cut off what is
-    below zero. `unexplained` is the median share of an image's energy that its trips leave over.
+    Attributes
+    ----------
+    blur_px : float
+        Standard deviation of the Gaussian blur, in pixels.
+    jitter_px : float
+        How far each end is off its place: standard deviation along each axis, in pixels.
+    gain_sd : float
+        Standard deviation of how strongly a trip is painted, as a share.
+    noise : float
+        Standard deviation of the noise of each pixel.
+    lost : float
+        Share of blobs that are left out.
+    gains : tuple of float
+        Gain of each plane of strokes (A, B, O, D, or grey); empty is 1.
+    backgrounds : tuple of float
+        Background of each plane, the painted ones included; empty is 0.
+    clipped : bool
+        Whether levels below zero are cut off.
+    unexplained : float
+        Median share of an image's energy that its trips leave over.
     """
 
     blur_px: float = 0.0
@@ -38,59 +54,83 @@ class Degradation:
 
     @property
     def total_blur_px(self) -> float:
-        """The blur of pictures on average: ends that are off blur them too."""
+        """Return the blur of pictures on average, in pixels: ends that are off blur them too."""
         return float(np.hypot(self.blur_px, self.jitter_px))
 
     def plane_gains(self, planes: int) -> NDArray:
-        """Gain of each plane of strokes, float32 [planes]."""
+        """Return the gain of each plane of strokes, float32 [planes]."""
         return np.asarray(self.gains or (1.0,) * planes, np.float32)
 
     def plane_backgrounds(self, planes: int) -> NDArray:
-        """Background of each plane, float32 [planes]."""
+        """Return the background of each plane, float32 [planes]."""
         return np.asarray(self.backgrounds or (0.0,) * planes, np.float32)
 
     def cut_levels(self, planes: int) -> NDArray:
-        """What empty pixels that were cut off at zero held on average, for each plane, float32 [planes].
+        """Return what empty pixels that were cut off at zero held on average, for each plane, float32 [planes].
 
-        The mean of a Gaussian below zero. Put back where a level is zero, it leaves nearly no bias, neither in the
-        background nor in strokes; subtracting the mean of the background would thin strokes out.
+        Put back where a level is zero, it leaves nearly no bias, neither in the background nor in strokes. Subtracting
+        the mean of the background instead would thin strokes out.
         """
         backgrounds = self.plane_backgrounds(planes)
         if not self.clipped or self.noise <= 0:
             return np.zeros(planes, np.float32)
+        # The mean of a Gaussian below zero: μ − σ φ(z) / Φ(−z) with z = μ / σ.
         z = np.clip(backgrounds / self.noise, -8, 8)
         return (backgrounds - self.noise * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) / ndtr(-z)).astype(np.float32)
 
     def to_json(self) -> dict[str, Any]:
-        """The degradation as a JSON object."""
+        """Return the degradation as a JSON object."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
+        """Return the degradation that `to_json` gave."""
         return cls(**{key: tuple(item) if isinstance(item, list) else item for key, item in value.items()})
 
 
 CLEAN = Degradation()
+# What docs/benchmarks/codec.md calls medium and mild noise; mild is half of medium.
 MEDIUM = Degradation(blur_px=0.6, jitter_px=0.35, gain_sd=0.12, noise=0.08, clipped=True)
-MILD = Degradation(blur_px=0.3, jitter_px=0.175, gain_sd=0.06, noise=0.04, clipped=True)  # half of medium
-#: Levels of noise the decoder is tested at.
+MILD = Degradation(blur_px=0.3, jitter_px=0.175, gain_sd=0.06, noise=0.04, clipped=True)
+#: Levels of noise that the decoder is tested at.
 DEGRADATIONS: Mapping[str, Degradation] = MappingProxyType({"none": CLEAN, "mild": MILD, "medium": MEDIUM})
 
 
 def draw_degraded(spec: StrokeSpec, strokes: Strokes, degradation: Degradation, rng: np.random.Generator) -> NDArray:
-    """Draw strokes as a generator would that spoils them so: levels, float32 [N, C, H, W]."""
+    """Draw strokes as a generator would that spoils them so.
+
+    Parameters
+    ----------
+    spec : StrokeSpec
+        How images are drawn.
+    strokes : Strokes
+        S trips in N images.
+    degradation : Degradation
+        What is done to them.
+    rng : numpy.random.Generator
+        Draws how far ends are off, strengths, lost blobs and noise.
+
+    Returns
+    -------
+    (N, C, H, W) float32
+        Levels.
+    """
     count, (planes, height, width) = len(strokes.ends), spec.shape
-    off = rng.normal(0, degradation.jitter_px, (count, 2, 2))  # [S, end, x or y]
-    off[strokes.ends[:, 0] == strokes.ends[:, 1], 1] = off[strokes.ends[:, 0] == strokes.ends[:, 1], 0]
-    xy = np.clip(spec.place_xy[strokes.ends] + off, 0.01, [width - 0.01, height - 0.01])
-    moved = replace(strokes, ends=np.arange(2 * count, dtype=np.int32).reshape(-1, 2), paths=_move_paths(strokes, off))
+    # Move each end off its place. A round trip keeps one end.
+    shift = rng.normal(0, degradation.jitter_px, (count, 2, 2))  # [S, end, x or y]
+    shift[strokes.ends[:, 0] == strokes.ends[:, 1], 1] = shift[strokes.ends[:, 0] == strokes.ends[:, 1], 0]
+    xy = np.clip(spec.place_xy[strokes.ends] + shift, 0.01, [width - 0.01, height - 0.01])
+    moved = replace(
+        strokes, ends=np.arange(2 * count, dtype=np.int32).reshape(-1, 2), paths=_move_paths(strokes, shift)
+    )
     is_round = (strokes.ends[:, 0] == strokes.ends[:, 1]) & (np.diff(strokes.path_offsets) == 0)
     moved.ends[is_round, 1] = moved.ends[is_round, 0]
+    # Paint each trip stronger or weaker, and leave out some blobs.
     strength = 1 + rng.normal(0, degradation.gain_sd, count)
     kept = rng.random((count, 2)) >= degradation.lost
     weights = strength[:, None] * np.column_stack([np.ones(count), kept])
     images = Pen(spec, xy=xy.reshape(-1, 2)).draw(moved, weights=np.maximum(weights, 0))
+    # Blur, then gains, backgrounds and noise in units of a stroke, then the cut at zero.
     taps = gaussian_taps(degradation.blur_px)
     for axis in (2, 3):
         images = convolve1d(images, taps, axis=axis, mode="constant")
@@ -101,10 +141,10 @@ def draw_degraded(spec: StrokeSpec, strokes: Strokes, degradation: Degradation, 
     return np.maximum(images, 0) if degradation.clipped else images
 
 
-def _move_paths(strokes: Strokes, off: NDArray) -> NDArray:
-    """Waypoints moved with the ends of their stroke: what lies between moves in proportion."""
+def _move_paths(strokes: Strokes, shift: NDArray) -> NDArray:
+    """Return the waypoints moved with the ends of their stroke; those between move in proportion."""
     sizes = np.diff(strokes.path_offsets)
     stroke = np.repeat(np.arange(len(sizes)), sizes)
-    rank = np.arange(len(strokes.paths)) - strokes.path_offsets[stroke]
-    share = (rank / np.maximum(sizes[stroke] - 1, 1))[:, None]
-    return (strokes.paths + (1 - share) * off[stroke, 0] + share * off[stroke, 1]).astype(np.float32)
+    position = np.arange(len(strokes.paths)) - strokes.path_offsets[stroke]
+    share = (position / np.maximum(sizes[stroke] - 1, 1))[:, None]
+    return (strokes.paths + (1 - share) * shift[stroke, 0] + share * shift[stroke, 1]).astype(np.float32)

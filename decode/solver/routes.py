@@ -6,6 +6,7 @@ from typing import Self
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyarrow
 import shapely
 from numpy.typing import NDArray
@@ -15,16 +16,23 @@ from rasterize.errors import InputError
 from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
 
-REACH_PX = 2.0  # an end of a route farther from every place belongs to none
+# An end of a route farther than this from every place belongs to none. Set by hand, not swept.
+REACH_PX = 2.0
 _HELP = "give lines (GeoParquet, GeoJSON, GeoPackage, …), or a table of trips in Parquet with the column waypoints"
 
 
 @dataclass(frozen=True)
 class Routes:
-    """A dictionary of routes, in order of their ends.
+    """A dictionary of R routes, in order of their ends.
 
-    ends : int32 [R, 2], origin and destination place. offsets, points : int64 [R + 1], float32 [M, 2], waypoints (x, y)
-    in pixels of the frame.
+    Attributes
+    ----------
+    ends : (R, 2) int32
+        Origin and destination place.
+    offsets : (R + 1,) int64
+        Waypoints of route r are `offsets[r]` … `offsets[r + 1]`.
+    points : (M, 2) float32
+        Waypoints (x, y), in pixels of the frame.
     """
 
     ends: NDArray
@@ -33,15 +41,15 @@ class Routes:
 
     @classmethod
     def none(cls) -> Self:
-        """No route is known."""
+        """Return a dictionary without a route."""
         return cls(np.zeros((0, 2), np.int32), np.zeros(1, np.int64), np.zeros((0, 2), np.float32))
 
     def keys(self, places: int) -> NDArray:
-        """origin · places + destination of each route, ascending, int64 [R]."""
+        """Return origin · places + destination of each route, ascending, int64 [R]."""
         return self.ends[:, 0].astype(np.int64) * places + self.ends[:, 1]
 
     def choose(self, ends: NDArray, rng: np.random.Generator) -> NDArray:
-        """A random route for each trip between places `ends` [S, 2], int32 [S]; −1 where none is known."""
+        """Return a random route for each trip between places `ends` [S, 2], int32 [S]; −1 where none is known."""
         places = int(max(ends.max(initial=0), self.ends.max(initial=0))) + 1
         keys, wanted = self.keys(places), ends[:, 0].astype(np.int64) * places + ends[:, 1]
         first, last = np.searchsorted(keys, wanted), np.searchsorted(keys, wanted + 1)
@@ -49,7 +57,7 @@ class Routes:
         return np.where(last > first, chosen, -1).astype(np.int32)
 
     def along(self, strokes: Strokes, route: NDArray) -> Strokes:
-        """The same strokes along their routes [S]; −1 stays straight."""
+        """Return the same strokes along their routes [S]; −1 stays straight."""
         sizes = np.where(route >= 0, np.diff(self.offsets)[route] if len(self.ends) else 0, 0)
         offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         stroke = np.repeat(np.arange(len(route)), sizes)
@@ -57,14 +65,26 @@ class Routes:
         return replace(strokes, paths=self.points[point], path_offsets=offsets)
 
     def waypoints(self, spec: StrokeSpec) -> list[list[float]]:
-        """Each route as a flat list [lat, lng, …] in degrees."""
+        """Return each route as a flat list [lat, lng, …] in degrees."""
         lat, lng = spec.frame.to_degrees(self.points[:, 0], self.points[:, 1])
         flat = np.stack([lat, lng], axis=1).round(6)
         return [flat[a:b].ravel().tolist() for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
 
 
 def read_routes(path: Path, spec: StrokeSpec) -> Routes:
-    """A dictionary of routes from a file of lines, each end at its nearest place of `spec`.
+    """Read a dictionary of routes from a file of lines.
+
+    Parameters
+    ----------
+    path : Path
+        Lines (GeoParquet, GeoJSON, GeoPackage, …), or a table of trips in Parquet with the column `waypoints`.
+    spec : StrokeSpec
+        Each end of a line belongs to the nearest of its places.
+
+    Returns
+    -------
+    Routes
+        Those whose two ends lie near a place.
 
     Raises
     ------
@@ -75,14 +95,16 @@ def read_routes(path: Path, spec: StrokeSpec) -> Routes:
     points = [np.stack(spec.frame.to_pixels(line[:, 1], line[:, 0]), axis=1) for line in lines if len(line) > 1]
     if not points:
         raise InputError(f"{path}: no line of at least two points in it; {_HELP}")
-    tips = np.array([[line[0], line[-1]] for line in points])
-    off, place = cKDTree(spec.place_xy).query(tips, distance_upper_bound=REACH_PX)
-    near = np.flatnonzero(np.isfinite(off).all(axis=1))
+    # Snap both ends to their nearest places.
+    line_ends = np.array([[line[0], line[-1]] for line in points])
+    distance, place = cKDTree(spec.place_xy).query(line_ends, distance_upper_bound=REACH_PX)
+    near = np.flatnonzero(np.isfinite(distance).all(axis=1))
     if not len(near):
         raise InputError(
             f"{path}: none of its {len(points)} lines starts and ends within {REACH_PX:.0f} pixels of a place of the "
             "images; give routes of the same city, in degrees (WGS 84)"
         )
+    # Sort by ends, so that the routes of a pair of places stand together.
     order = near[np.lexsort((place[near, 1], place[near, 0]))]
     chosen = [points[k] for k in order]
     offsets = np.concatenate([[0], np.cumsum([len(line) for line in chosen])])
@@ -90,22 +112,22 @@ def read_routes(path: Path, spec: StrokeSpec) -> Routes:
 
 
 def _read_lines(path: Path) -> list[NDArray]:
-    """Lines as arrays of (lng, lat)."""
+    """Return the lines of a file as arrays of (lng, lat) in degrees."""
     if not path.exists():
         raise InputError(f"{path}: no such file; {_HELP}")
+    # A table of trips has its lines in a column.
     if path.suffix == ".parquet":
-        import pandas as pd
-
         try:
             table = pd.read_parquet(path)
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise InputError(f"{path}: no Parquet file ({error}); {_HELP}") from None
         if "waypoints" in table:
             return [np.asarray(flat, float).reshape(-1, 2)[:, ::-1] for flat in table["waypoints"].dropna()]
+    # Else it is a file of geometries.
     try:
         table = gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
     except (ValueError, OSError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]}); {_HELP}") from None
     lines = table.to_crs("EPSG:4326").geometry if table.crs is not None else table.geometry
-    parts = lines[lines.notna()].explode(index_parts=False)
-    return [shapely.get_coordinates(line) for line in parts[parts.geom_type == "LineString"]]
+    single = lines[lines.notna()].explode(index_parts=False)
+    return [shapely.get_coordinates(line) for line in single[single.geom_type == "LineString"]]

@@ -20,7 +20,8 @@ FAINT = Degradation(
 )
 
 
-def images_of(degradation, *, trips_per_image, images, mode="abod", seed=0):
+def _degraded_images(degradation, *, trips_per_image, images, mode="abod", seed=0):
+    """Draw random trips between 40 places and spoil the images; return the spec and the images."""
     rng = np.random.default_rng(seed)
     spec = make_spec(scattered(40, side=64, rng=rng, apart=3), side=64, mode=mode, trips_per_image=trips_per_image)
     strokes = random_strokes(spec, images=images, seed=seed)
@@ -30,9 +31,9 @@ def images_of(degradation, *, trips_per_image, images, mode="abod", seed=0):
 @pytest.mark.parametrize("trips_per_image", [1, 16])
 @pytest.mark.parametrize("true", [MEDIUM, FAINT], ids=["medium", "faint"])
 def test_faults_are_found_again(true, trips_per_image):
-    spec, images = images_of(true, trips_per_image=trips_per_image, images=1600 // trips_per_image // 4)
+    spec, images = _degraded_images(true, trips_per_image=trips_per_image, images=1600 // trips_per_image // 4)
     found = estimate_degradation(images, spec)
-    # measured over seeds: blur within .06 px, gains within 8 %, noise and backgrounds within .003
+    # Measured over seeds: blur within .06 px, gains within 8 %, noise and backgrounds within .003.
     assert found.total_blur_px == pytest.approx(true.total_blur_px, abs=0.12)
     assert found.blur_px == pytest.approx(true.blur_px, abs=0.15)
     assert np.allclose(found.gains, true.gains or 1, rtol=0.15)
@@ -44,12 +45,12 @@ def test_faults_are_found_again(true, trips_per_image):
 
 
 def test_lost_blobs_are_noticed():
-    spec, images = images_of(replace(MILD, lost=0.1), trips_per_image=4, images=100)
+    spec, images = _degraded_images(replace(MILD, lost=0.1), trips_per_image=4, images=100)
     assert estimate_degradation(images, spec).lost == pytest.approx(0.1, abs=0.04)
 
 
 def test_clean_images_are_clean():
-    spec, images = images_of(Degradation(), trips_per_image=8, images=40)
+    spec, images = _degraded_images(Degradation(), trips_per_image=8, images=40)
     found = estimate_degradation(images, spec)
     assert found.total_blur_px == 0 and found.noise < 0.001 and found.lost == 0
     assert np.allclose(found.gains, 1, atol=1e-3) and np.allclose(found.backgrounds, 0, atol=1e-3)
@@ -63,7 +64,7 @@ def test_clean_images_are_clean_however_full():
 
 
 def test_faint_doubles_of_single_trips_are_not_taken_for_the_trips():
-    spec, images = images_of(Degradation(), trips_per_image=1, images=200)
+    spec, images = _degraded_images(Degradation(), trips_per_image=1, images=200)
     doubled = 0.6 * images + 0.4 * images[np.random.default_rng(0).permutation(len(images))]
     mixed = np.where(np.arange(len(images))[:, None, None, None] % 2, images, doubled)
     assert np.allclose(estimate_degradation(mixed, spec).gains[2:], 1, atol=0.25)
@@ -72,21 +73,23 @@ def test_faint_doubles_of_single_trips_are_not_taken_for_the_trips():
 @pytest.mark.parametrize("level", [-0.08, -0.14])
 def test_backgrounds_may_be_far_below_zero(level):
     true = replace(MEDIUM, backgrounds=(level,) * 4)
-    spec, images = images_of(true, trips_per_image=16, images=60)
+    spec, images = _degraded_images(true, trips_per_image=16, images=60)
     found = estimate_degradation(images, spec)
     assert found.noise == pytest.approx(0.08, abs=0.01)
     assert np.allclose(found.backgrounds, level, atol=0.02) and np.allclose(found.gains, 1, rtol=0.15)
 
 
 def test_a_grey_set_has_a_blur_and_a_gain_too():
-    spec, images = images_of(replace(MEDIUM, jitter_px=0, gains=(0.8,)), trips_per_image=1, images=200, mode="grey")
+    spec, images = _degraded_images(
+        replace(MEDIUM, jitter_px=0, gains=(0.8,)), trips_per_image=1, images=200, mode="grey"
+    )
     found = estimate_degradation(images, spec)
     assert found.blur_px == pytest.approx(0.6, abs=0.1) and found.gains[0] == pytest.approx(0.8, rel=0.1)
 
 
 @pytest.mark.parametrize("fill", [0.0, np.nan, 1e4])
 def test_sets_without_a_trip_give_a_guess(fill):
-    spec, images = images_of(Degradation(), trips_per_image=2, images=8)
+    spec, images = _degraded_images(Degradation(), trips_per_image=2, images=8)
     found = estimate_degradation(np.full_like(images, fill), spec)
     assert np.isfinite([found.blur_px, found.noise, *found.gains]).all()
 

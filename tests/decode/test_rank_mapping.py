@@ -16,14 +16,15 @@ from rasterize.strokes.table import decode_attributes
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory) -> ImageSet:
-    folder = tmp_path_factory.mktemp("adjust")
+    """Draw the trips of a simulated city, one to an image."""
+    folder = tmp_path_factory.mktemp("ranks")
     write_city(folder / "city.csv", trips=9_000, stations=12)
     options = {"ingest_options": IngestOptions(), "options": RasterOptions(trips_per_image=1)}
     return raster([str(folder / "city.csv")], folder, **options).images
 
 
-def solution_of(images, values) -> Solution:
-    """The training trips, perfectly decoded but for their painted values."""
+def _make_solution(images, values) -> Solution:
+    """Return the training trips, perfectly decoded but for their painted values."""
     ends = images.strokes.ends
     count = len(ends)
     return Solution(
@@ -39,9 +40,9 @@ def solution_of(images, values) -> Solution:
 
 def test_squashed_ranks_are_spread_and_values_follow_the_training_trips(images):
     true = images.strokes.values
-    squashed = solution_of(images, 0.55 + (true - 0.5) / 5)
+    squashed = _make_solution(images, 0.55 + (true - 0.5) / 5)
     spread = spread_ranks(squashed, images.labels, images.spec)
-    want = decode_attributes(solution_of(images, true), images.labels, images.spec)
+    want = decode_attributes(_make_solution(images, true), images.labels, images.spec)
     for name in ("duration_s", "birth_year"):
         before, after = (decode_attributes(s, images.labels, images.spec)[name].dropna() for s in (squashed, spread))
         assert ks_2samp(before, want[name].dropna()).statistic > 0.05
@@ -55,7 +56,7 @@ def test_squashed_ranks_are_spread_and_values_follow_the_training_trips(images):
 
 
 def test_drawn_ranks_are_as_even_and_forget_what_was_painted(images):
-    painted = solution_of(images, images.strokes.values)
+    painted = _make_solution(images, images.strokes.values)
     drawn = spread_ranks(painted, images.labels, images.spec, drawn=True)
     assert abs(spearmanr(drawn.values[:, 0], painted.values[:, 0]).statistic) < 0.1
     want, found = (decode_attributes(s, images.labels, images.spec) for s in (painted, drawn))
@@ -65,7 +66,7 @@ def test_drawn_ranks_are_as_even_and_forget_what_was_painted(images):
 def test_what_is_missing_stays_missing(images):
     values = images.strokes.values.copy()
     values[::7] = 0.0
-    spread = spread_ranks(solution_of(images, values), images.labels, images.spec)
+    spread = spread_ranks(_make_solution(images, values), images.labels, images.spec)
     for plane, channel in enumerate(images.spec.channels):
         assert not channel.missing or (spread.values[::7, plane] < 0.1).all()
         assert (spread.values[1::7, plane] >= 0.2).all()

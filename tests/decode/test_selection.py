@@ -1,11 +1,12 @@
-"""Choosing among synthetic trips: margins right, verdicts followed, nothing repeated; and what is redrawn for D."""
+"""Selecting synthetic trips: margins right, verdicts followed, nothing repeated; and what is redrawn for the jury."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from decode.options import DecodeOptions
 from decode.run import decode_run
-from decode.selection import choose, read_verdicts, select_run
+from decode.selection import read_verdicts, select_run, select_trips
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet, write_image_set
 from rasterize.ingest.options import IngestOptions
@@ -17,30 +18,31 @@ from rasterize.strokes.places import all_stations
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run folder whose fakes are the training images themselves, decoded."""
-    folder = tmp_path_factory.mktemp("choose")
+    """Make a run folder whose fakes are the training images themselves, decoded."""
+    folder = tmp_path_factory.mktemp("selection")
     write_city(folder / "city.csv", trips=6_000, stations=12)
     options = {"ingest_options": IngestOptions(), "options": RasterOptions(trips_per_image=1)}
     images = raster([str(folder / "city.csv")], folder, **options).images
     levels = images.read(np.arange(len(images)))
     write_image_set(folder / "fakes", images.spec, [levels], images.labels)
-    decode_run(folder, ranks="painted")
+    decode_run(folder, DecodeOptions(ranks="painted"))
     return folder
 
 
 @pytest.fixture
 def images(run):
+    """Open the training images of the run."""
     return ImageSet.open(run / "images")
 
 
-def repeated(images, weights, count, seed=0):
-    """Trips of training, drawn with these weights, and their ends."""
+def _draw_trips(images, weights, count, seed=0):
+    """Draw training trips with these weights; return them and their ends."""
     image = np.random.default_rng(seed).choice(len(images), count, p=weights / weights.sum())
-    return trips_of(images, image), images.strokes.ends[image]
+    return _list_trips(images, image), images.strokes.ends[image]
 
 
-def trips_of(images, image):
-    """Trips that these images show: stations' ids, start to the hour of the week, user type and gender."""
+def _list_trips(images, image):
+    """Return the trips that these images show: stations' ids, start to the hour of the week, user type and gender."""
     ids = np.array([station.id for station in all_stations(images.spec.places)])[images.strokes.ends[image]]
     hour, day = images.labels[image, :2].astype(int).T
     started_at = pd.Timestamp("2019-01-07") + pd.to_timedelta(24 * day + hour, unit="h")  # a Monday
@@ -50,8 +52,8 @@ def trips_of(images, image):
     return trips.assign(image=image, trip_id=np.arange(len(image)))
 
 
-def error(table, images, column, uses):
-    """Total variation distance of a column of stations from that of the training trips."""
+def _margin_error(table, images, column, uses):
+    """Return the total variation distance of a column of stations from that of the training trips."""
     stations = all_stations(images.spec.places)
     target = pd.Series([getattr(station, uses) for station in stations], [s.id for s in stations], dtype=float)
     return float((table[column].value_counts(normalize=True) - target / target.sum()).abs().sum() / 2)
@@ -59,12 +61,12 @@ def error(table, images, column, uses):
 
 def test_margins_come_back(images):
     bias = np.random.default_rng(0).uniform(0.4, 2.5, len(images.spec.places))
-    trips, _ = repeated(images, bias[images.strokes.ends[:, 0]], 12_000)
-    chosen = choose(trips, images.labels, images.spec, rows=1_500)
+    trips, _ = _draw_trips(images, bias[images.strokes.ends[:, 0]], 12_000)
+    chosen = select_trips(trips, images.labels, images.spec, rows=1_500)
     assert len(chosen) == 1_500 and chosen["trip_id"].is_unique
     for column, uses in (("start_station_id", "starts"), ("end_station_id", "ends")):
-        assert error(chosen, images, column, uses) < 0.04
-    assert error(trips, images, "start_station_id", "starts") > 0.1
+        assert _margin_error(chosen, images, column, uses) < 0.04
+    assert _margin_error(trips, images, "start_station_id", "starts") > 0.1
     hours = images.labels[chosen["image"], 0]
     wanted = np.bincount(images.labels[:, 0], minlength=24) / len(images)
     assert np.abs(np.bincount(hours, minlength=24) / len(hours) - wanted).sum() / 2 < 0.04
@@ -73,8 +75,8 @@ def test_margins_come_back(images):
 def test_two_labels_come_back_together(images):
     hour, day, kind = images.labels[:, :3].T.astype(int)
     weights = np.where((day >= 5) ^ (kind == 0), 0.3, 1.0) * np.where((hour < 12) ^ (day >= 5), 0.5, 1.0)
-    trips, _ = repeated(images, weights, 12_000)
-    chosen = choose(trips, images.labels, images.spec, rows=1_500)["image"].to_numpy()
+    trips, _ = _draw_trips(images, weights, 12_000)
+    chosen = select_trips(trips, images.labels, images.spec, rows=1_500)["image"].to_numpy()
     for one, other in ((0, 1), (1, 2), (0, 2)):
         cell = images.labels[:, one].astype(int) * 100 + images.labels[:, other]
         wanted, found, before = (
@@ -86,29 +88,29 @@ def test_two_labels_come_back_together(images):
 def test_verdicts_bring_back_flows_that_margins_do_not_tell(images):
     pair = images.strokes.ends @ [100, 1]
     bias = np.random.default_rng(0).permutation(np.geomspace(0.2, 5, 2_000))
-    trips, ends = repeated(images, bias[pair], 20_000)
+    trips, ends = _draw_trips(images, bias[pair], 20_000)
     verdicts = -np.log(bias[ends @ [100, 1]])
 
     def flow_error(ends):
         wanted, found = (np.bincount(of @ [100, 1], minlength=2_000) / len(of) for of in (images.strokes.ends, ends))
         return np.abs(wanted - found).sum() / 2
 
-    judged, blind = (choose(trips, images.labels, images.spec, rows=2_000, verdicts=v) for v in (verdicts, None))
+    judged, blind = (select_trips(trips, images.labels, images.spec, rows=2_000, verdicts=v) for v in (verdicts, None))
     assert flow_error(ends[judged["trip_id"]]) < 0.15 < 0.2 < flow_error(ends[blind["trip_id"]])
 
 
 def test_flows_of_user_types_and_their_hours_are_not_left_to_chance(images):
-    many = trips_of(images, np.tile(np.arange(len(images)), 4))
-    chosen = choose(many, images.labels, images.spec, rows=len(images))
+    many = _list_trips(images, np.tile(np.arange(len(images)), 4))
+    chosen = select_trips(many, images.labels, images.spec, rows=len(images))
     cells = ["user_type", "start_station_id", "end_station_id", "started_at"]
     pd.testing.assert_series_equal(chosen.groupby(cells).size(), many.groupby(cells).size() // 4)
 
 
 @pytest.mark.parametrize("rows", [0, 300, 301])
 def test_as_many_trips_as_there_are_cannot_be_chosen(images, rows):
-    trips, _ = repeated(images, np.ones(len(images)), 300)
+    trips, _ = _draw_trips(images, np.ones(len(images)), 300)
     with pytest.raises(InputError, match=rf"--rows {rows}: there are 300 trips to choose from.*pgan sample --images"):
-        choose(trips, images.labels, images.spec, rows=rows)
+        select_trips(trips, images.labels, images.spec, rows=rows)
 
 
 def test_decoded_trips_are_redrawn_as_they_were_drawn(run, images):
@@ -137,7 +139,7 @@ def test_a_calibrated_table_is_written_where_ranks_are_painted(kind, tmp_path):
         raw, even = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("synthetic", "calibrated"))
         assert raw["start_station_id"].equals(even["start_station_id"])
         assert (raw["duration_s"] != even["duration_s"]).mean() > 0.5
-        decode_run(tmp_path, ranks="painted")
+        decode_run(tmp_path, DecodeOptions(ranks="painted"))
     assert not (tmp_path / "calibrated.parquet").exists()
 
 
@@ -189,4 +191,4 @@ def test_nothing_decoded_and_unknown_ranks_are_said(run, tmp_path):
     with pytest.raises(InputError, match="no synthetic.parquet; decode first"):
         select_run(tmp_path, rows=10)
     with pytest.raises(InputError, match="--ranks shuffled: give one of painted, spread, drawn"):
-        decode_run(run, ranks="shuffled")
+        DecodeOptions(ranks="shuffled")

@@ -19,7 +19,8 @@ CHANNELS, FACTORS = choose_attributes(TRIPS)
 SPEC = make_spec(scattered(5, side=16, rng=RNG, apart=3), channels=CHANNELS, factors=FACTORS)
 
 
-def encoded(trips):
+def _encode(trips):
+    """Draw trips one to an image; return images and labels."""
     ends = trips[["start_station_id", "end_station_id"]].apply(lambda column: column.str[1:].astype(int)).to_numpy()
     values = encode_values(trips, CHANNELS, np.random.default_rng(1))
     return draw_images(SPEC, Strokes.straight(ends, values=values)), encode_labels(trips, FACTORS)
@@ -27,7 +28,8 @@ def encoded(trips):
 
 @pytest.fixture
 def decoded(tmp_path):
-    images, labels = encoded(TRIPS)
+    """Draw and decode all trips."""
+    images, labels = _encode(TRIPS)
     write_image_set(tmp_path, SPEC, [images], labels)
     return decode_images(ImageSet.open(tmp_path))
 
@@ -39,7 +41,7 @@ def test_every_attribute_comes_back(decoded):
         assert table[column].tolist() == real[column].tolist()
     assert (table["started_at"].dt.hour == real["started_at"].dt.hour).all()
     assert (table["started_at"].dt.day_of_week == real["started_at"].dt.day_of_week).all()
-    # stored levels have 11 significant bits; a quantile step of 1/256 is 0.003 of a level
+    # Stored levels have 11 significant bits; a quantile step of 1/256 is 0.003 of a level.
     assert (table["birth_year"] - real["birth_year"]).abs().max() <= 1
     assert ((table["duration_s"] - real["duration_s"]).abs() / real["duration_s"]).quantile(0.95) < 0.02
 
@@ -60,7 +62,7 @@ def test_every_row_is_valid(decoded):
 
 
 def test_bad_images_are_counted(tmp_path):
-    images, labels = encoded(TRIPS[:6])
+    images, labels = _encode(TRIPS[:6])
     images[1], images[2, 0, 0, 0] = 0, np.inf
     write_image_set(tmp_path, SPEC, [images], labels)
     result = decode_images(ImageSet.open(tmp_path))
@@ -69,7 +71,7 @@ def test_bad_images_are_counted(tmp_path):
 
 
 def test_the_same_seed_gives_the_same_trips(tmp_path):
-    images, labels = encoded(TRIPS[:50])
+    images, labels = _encode(TRIPS[:50])
     write_image_set(tmp_path, SPEC, [images], labels)
     first, again, other = (decode_images(ImageSet.open(tmp_path), seed=seed).trips for seed in (0, 0, 1))
     pd.testing.assert_frame_equal(first, again)
@@ -80,12 +82,12 @@ def test_impossible_speeds_are_left_out():
     row = {"start_lat": 40.0, "start_lng": -74.0, "end_lat": 40.0, "end_lng": -73.9, "trip_id": "a"}
     rows = pd.DataFrame([row, row]).assign(started_at=pd.Timestamp("2019-01-01"), duration_s=[600.0, 900.0])
     assert trip_metres(rows)[0] == pytest.approx(8518, rel=1e-3)  # a tenth of a degree at 40° north
-    kept, reasons = keep_valid(rows, 12.5)
+    kept, reasons = keep_valid(rows, 45.0)
     assert kept["duration_s"].tolist() == [900.0] and reasons == {"faster than 45 km/h": 1}
 
 
 def test_grey_strokes_get_a_direction_by_chance_of_the_flows():
     spec = make_spec([(3, 3), (12, 12)], mode="grey")
     ends = orient(np.tile([[0, 1]], (4000, 1)), spec, np.random.default_rng(0))
-    # starts + 1: 2, 3; ends + 1: 3, 4 → forward 2·4 against backward 3·3
+    # Starts + 1: 2, 3; ends + 1: 3, 4. So forward 2·4 against backward 3·3.
     assert (ends[:, 0] == 0).mean() == pytest.approx(8 / 17, abs=0.04)

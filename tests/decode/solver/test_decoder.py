@@ -1,6 +1,5 @@
 """The decoder on pictures it must read exactly, on damaged ones, and on nonsense."""
 
-from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from decode.estimate import estimate_degradation
-from decode.solver.decoder import Decoder, solve
+from decode.solver.decoder import Decoder
 from decode.solver.degradation import CLEAN, MEDIUM, MILD, draw_degraded
-from decode.solver.solution import EVIDENCE, STATES
+from decode.solver.solution import EVIDENCE, STATES, match_trips
 from rasterize.strokes.channels import LinearChannel
 from rasterize.strokes.pen import draw_images
 from rasterize.strokes.strokes import Strokes
@@ -21,7 +20,8 @@ from tests.spec_examples import make_spec, random_strokes, scattered
 PAINTED = (LinearChannel(column="duration_s", low=0, high=1), LinearChannel(column="birth_year", low=0, high=1))
 
 
-def picture(*, places, side, trips_per_image, images, seed, mode="abod", painted=()):
+def _draw_random(*, places, side, trips_per_image, images, seed, mode="abod", painted=()):
+    """Draw random trips between random places; return the spec, the strokes and the images."""
     rng = np.random.default_rng(seed)
     xy = scattered(places, side=side, rng=rng)
     spec = make_spec(xy, side=side, mode=mode, trips_per_image=trips_per_image, channels=painted)
@@ -32,35 +32,33 @@ def picture(*, places, side, trips_per_image, images, seed, mode="abod", painted
     return spec, strokes, draw_images(spec, strokes)
 
 
-def hits(strokes, found, *, ordered=True):
-    image = np.repeat(np.arange(len(strokes.offsets) - 1), np.diff(strokes.offsets))
-    sort = np.asarray if ordered else (lambda ends: np.sort(ends, axis=1))
-    true = Counter(zip(image, *sort(strokes.ends).T, strict=True))
-    decoded = Counter(zip(found.image, *sort(found.ends).T, strict=True))
-    both = (true & decoded).total()
-    return both / true.total(), both / max(1, decoded.total())
+def _recall_and_precision(strokes, found, *, ordered=True):
+    """Return the share of drawn trips that were found, and the share of found trips that were drawn."""
+    right = match_trips(strokes, found.image, found.ends, ordered=ordered).sum()
+    return right / len(strokes.ends), right / max(1, len(found.ends))
 
 
 @pytest.mark.parametrize("trips_per_image", [1, 4, 16, 32])
 def test_clean_pictures_are_read_exactly(trips_per_image):
-    spec, strokes, images = picture(
+    spec, strokes, images = _draw_random(
         places=51, side=64, trips_per_image=trips_per_image, images=-(-640 // trips_per_image), seed=1
     )
-    found = solve(images, spec)
-    recall, precision = hits(strokes, found)
-    assert recall >= 0.998 and precision >= 0.998  # the bar is .999 on 20,000 trips; 640 have a standard error of .001
+    found = Decoder(spec).solve(images)
+    recall, precision = _recall_and_precision(strokes, found)
+    # The bar is .999 on 20,000 trips; 640 have a standard error of .001.
+    assert recall >= 0.998 and precision >= 0.998
     assert (found.state == 0).all() and found.residual.max() < 0.2
-    # a trip that could be left out or exchanged would have no margin
+    # A trip that could be left out or exchanged would have no margin.
     assert (found.evidence[:, EVIDENCE.index("margin")] > 0.01).mean() > 0.99
 
 
 @settings(max_examples=25)
 @given(st.integers(2, 12), st.integers(1, 6), st.integers(0, 2**32 - 1))
 def test_trips_to_images_to_trips(places, trips_per_image, seed):
-    spec, strokes, images = picture(places=places, side=16, trips_per_image=trips_per_image, images=4, seed=seed)
-    found = solve(images, spec)
+    spec, strokes, images = _draw_random(places=places, side=16, trips_per_image=trips_per_image, images=4, seed=seed)
+    found = Decoder(spec).solve(images)
     assert found.residual.max() < 0.12  # at worst two strokes of a crowded picture are exchanged
-    recall, precision = hits(strokes, found)
+    recall, precision = _recall_and_precision(strokes, found)
     assert recall > 0.7 and precision > 0.7
 
 
@@ -68,16 +66,16 @@ def test_collinear_trips_are_told_apart():
     spec = make_spec([(3, 8), (8, 8), (13, 8)], trips_per_image=2)
     both = [[[0, 1], [1, 2]], [[0, 2], [1, 1]]]
     for ends in both:
-        found = solve(draw_images(spec, Strokes.straight(ends, offsets=[0, 2])), spec)
+        found = Decoder(spec).solve(draw_images(spec, Strokes.straight(ends, offsets=[0, 2])))
         assert sorted(map(tuple, found.ends)) == sorted(map(tuple, ends))
 
 
 @pytest.mark.parametrize("trips_per_image", [1, 3])
 def test_painted_values_come_back(trips_per_image):
-    spec, strokes, images = picture(
+    spec, strokes, images = _draw_random(
         places=20, side=32, trips_per_image=trips_per_image, images=50, seed=2, painted=PAINTED
     )
-    found = solve(images, spec)
+    found = Decoder(spec).solve(images)
     true = {(i, *ends): [] for i, ends in zip(found.image, map(tuple, found.ends), strict=True)}
     image = np.repeat(np.arange(50), trips_per_image)
     for i, ends, values in zip(image, strokes.ends, strokes.values, strict=True):
@@ -91,9 +89,9 @@ def test_painted_values_come_back(trips_per_image):
 
 
 def test_painted_values_come_back_from_faint_and_blurred_strokes():
-    spec, strokes, images = picture(places=12, side=32, trips_per_image=1, images=60, seed=9, painted=PAINTED)
+    spec, strokes, images = _draw_random(places=12, side=32, trips_per_image=1, images=60, seed=9, painted=PAINTED)
     blurred = 0.7 * gaussian_filter(images, (0, 0, 0.8, 0.8))
-    found = solve(blurred, spec)
+    found = Decoder(spec).solve(blurred)
     right = (found.ends == strokes.ends[found.image]).all(axis=1)
     assert right.mean() > 0.95
     errors = np.abs(found.values - strokes.values[found.image])[right]
@@ -101,36 +99,36 @@ def test_painted_values_come_back_from_faint_and_blurred_strokes():
 
 
 def test_grey_pictures_give_undirected_pairs():
-    spec, strokes, images = picture(places=20, side=64, trips_per_image=1, images=60, seed=3, mode="grey")
-    recall, precision = hits(strokes, solve(images, spec), ordered=False)
+    spec, strokes, images = _draw_random(places=20, side=64, trips_per_image=1, images=60, seed=3, mode="grey")
+    recall, precision = _recall_and_precision(strokes, Decoder(spec).solve(images), ordered=False)
     assert recall == precision == 1
 
 
 def test_the_pair_of_a_faded_noisy_stroke_is_found():
-    spec, strokes, images = picture(places=20, side=32, trips_per_image=1, images=200, seed=4)
+    spec, strokes, images = _draw_random(places=20, side=32, trips_per_image=1, images=200, seed=4)
     noisy = 0.6 * images + np.random.default_rng(5).normal(0, 0.08, images.shape)
-    found = solve(noisy.astype(np.float32), spec)
-    recall, _ = hits(strokes, found)
+    found = Decoder(spec).solve(noisy.astype(np.float32))
+    recall, _ = _recall_and_precision(strokes, found)
     assert recall > 0.97
-    faded = solve(0.6 * images, spec)
+    faded = Decoder(spec).solve(0.6 * images)
     unexplained = EVIDENCE.index("unexplained")
     assert faded.evidence[:, unexplained].max() < 1e-3  # faintness alone is no doubt
     assert (found.evidence[:, unexplained] > 0.1).all()
 
 
 def test_a_missing_destination_blob_is_made_up_for_by_the_stroke():
-    spec, strokes, images = picture(places=20, side=64, trips_per_image=3, images=60, seed=6)
+    spec, strokes, images = _draw_random(places=20, side=64, trips_per_image=3, images=60, seed=6)
     long_enough = np.hypot(*(spec.place_xy[strokes.ends[:, 0]] - spec.place_xy[strokes.ends[:, 1]]).T) > 6
     images[:, 3] = 0
-    found = solve(images, spec)
+    found = Decoder(spec).solve(images)
     image = np.repeat(np.arange(60), 3)
     true = set(zip(image[long_enough], *strokes.ends[long_enough].T, strict=True))
     got = set(zip(found.image, *found.ends.T, strict=True))
     assert len(true & got) / len(true) > 0.9
 
 
-def spoilt(degradation, *, trips_per_image, images, seed):
-    """60 stations at least 3 pixels apart at 64 px, as the bars of noisy decoding say."""
+def _draw_spoilt(degradation, *, trips_per_image, images, seed):
+    """Draw trips between 60 places at least 3 px apart, as the bars of noisy decoding say, and spoil the images."""
     rng = np.random.default_rng(seed)
     spec = make_spec(scattered(60, side=64, rng=rng, apart=3), side=64, trips_per_image=trips_per_image)
     strokes = random_strokes(spec, images=images, seed=seed)
@@ -151,9 +149,9 @@ def spoilt(degradation, *, trips_per_image, images, seed):
 def test_spoilt_pictures_are_read_without_being_told_how(
     degradation, trips_per_image, images, precision_bar, recall_bar
 ):
-    spec, strokes, levels = spoilt(degradation, trips_per_image=trips_per_image, images=images, seed=1)
-    found = solve(levels, spec, degradation=estimate_degradation(levels, spec))
-    recall, precision = hits(strokes, found)
+    spec, strokes, levels = _draw_spoilt(degradation, trips_per_image=trips_per_image, images=images, seed=1)
+    found = Decoder(spec, degradation=estimate_degradation(levels, spec)).solve(levels)
+    recall, precision = _recall_and_precision(strokes, found)
     assert recall >= recall_bar and precision >= precision_bar
 
 
@@ -162,7 +160,7 @@ def test_thick_strokes_are_read_exactly():
     spec = make_spec(scattered(40, side=64, rng=rng, apart=2), side=64, trips_per_image=8)
     spec = replace(spec, drawing=replace(spec.drawing, stroke_sigma_px=0.9))
     strokes = random_strokes(spec, images=60, seed=12)
-    assert hits(strokes, solve(draw_images(spec, strokes), spec)) == (1, 1)
+    assert _recall_and_precision(strokes, Decoder(spec).solve(draw_images(spec, strokes))) == (1, 1)
 
 
 def test_many_places_take_no_memory_for_all_their_pairs():
@@ -171,16 +169,16 @@ def test_many_places_take_no_memory_for_all_their_pairs():
     decoder = Decoder(spec)
     assert decoder.model.atlas.halves.size == 0 and decoder.model.norms.size == 0  # 4 million pairs
     strokes = random_strokes(spec, images=40, seed=13)
-    recall, precision = hits(strokes, decoder.solve(draw_images(spec, strokes)))
+    recall, precision = _recall_and_precision(strokes, decoder.solve(draw_images(spec, strokes)))
     assert recall > 0.95 and precision > 0.95  # places stand closer than a pixel
 
 
 def test_nonsense_is_counted_not_decoded():
-    spec, _, images = picture(places=10, side=16, trips_per_image=4, images=4, seed=7)
+    spec, _, images = _draw_random(places=10, side=16, trips_per_image=4, images=4, seed=7)
     images[0] = 0
     images[1, 2, 3, 4] = np.nan
     images[2] = 1e4
-    found = solve(images, spec)
+    found = Decoder(spec).solve(images)
     assert [STATES[code] for code in found.state[:3]] == ["blank image", "image not finite", STATES[3]]
     assert set(found.image) == {3}
 
@@ -207,7 +205,7 @@ def test_any_image_gives_valid_strokes_or_a_counted_state(mode, trips_per_image,
     spec = make_spec(xy, mode=mode, trips_per_image=trips_per_image, channels=PAINTED)
     kinds = list(NONSENSE)
     images = np.array([NONSENSE[kinds[k % len(kinds)]](rng, spec.shape) for k in range(84)], np.float32)
-    found = solve(images, spec, degradation=degradation)
+    found = Decoder(spec, degradation=degradation).solve(images)
     assert found.ends.min(initial=0) >= 0 and found.ends.max(initial=0) < 12
     for numbers in (found.values, found.evidence, found.residual):
         assert np.isfinite(numbers).all()
@@ -219,12 +217,13 @@ def test_any_image_gives_valid_strokes_or_a_counted_state(mode, trips_per_image,
 
 @pytest.mark.parametrize("degradation", [CLEAN, MEDIUM], ids=["clean", "spoilt"])
 def test_the_answer_does_not_depend_on_the_batch(degradation):
-    spec, strokes, images = picture(places=20, side=32, trips_per_image=4, images=20, seed=8, painted=PAINTED)
+    spec, strokes, images = _draw_random(places=20, side=32, trips_per_image=4, images=20, seed=8, painted=PAINTED)
     images = draw_degraded(spec, strokes, degradation, np.random.default_rng(8))
     images[9] *= 1000
-    whole, half = (solve(part, spec, degradation=degradation) for part in (images, images[10:]))
-    here = whole.image >= 10
-    assert np.array_equal(whole.ends[here], half.ends) and np.array_equal(whole.values[here], half.values)
+    decoder = Decoder(spec, degradation=degradation)
+    whole, half = decoder.solve(images), decoder.solve(images[10:])
+    later = whole.image >= 10
+    assert np.array_equal(whole.ends[later], half.ends) and np.array_equal(whole.values[later], half.values)
     assert np.array_equal(whole.residual[10:], half.residual)
 
 
@@ -240,4 +239,4 @@ def test_what_reaches_over_the_border_stays_in_memory(degradation):
     assert reach == 0 or (painted // model.atlas.width).min() >= reach and (painted % model.atlas.width).min() >= reach
     strokes = random_strokes(spec, images=40)
     found = decoder.solve(draw_degraded(spec, strokes, degradation, np.random.default_rng(0)))
-    assert hits(strokes, found)[0] > 0.2 and np.isfinite(found.values).all()
+    assert _recall_and_precision(strokes, found)[0] > 0.2 and np.isfinite(found.values).all()

@@ -16,17 +16,19 @@ SPEC = make_spec(scattered(9, side=24, rng=np.random.default_rng(0), apart=3), s
 STROKES = random_strokes(SPEC, images=60, seed=1)
 
 
-def spoil(**faults):
+def _spoil(**faults):
+    """Return the trips drawn with these faults, in units of a stroke."""
     return draw_degraded(SPEC, STROKES, Degradation(**faults), np.random.default_rng(2)) * SPEC.drawing.level_scale
 
 
 @pytest.fixture(scope="module")
 def clean():
+    """Return the trips drawn without faults, in units of a stroke."""
     return draw_images(SPEC, STROKES) * SPEC.drawing.level_scale
 
 
 def test_without_faults_it_is_the_drawing(clean):
-    assert np.allclose(spoil(), clean, atol=1e-5)
+    assert np.allclose(_spoil(), clean, atol=1e-5)
 
 
 def test_bent_strokes_without_faults_are_the_drawing():
@@ -41,21 +43,21 @@ def test_bent_strokes_without_faults_are_the_drawing():
 
 
 def test_blur_keeps_the_mass(clean):
-    inside = spoil(blur_px=0.5)
+    inside = _spoil(blur_px=0.5)
     assert inside.sum() == pytest.approx(clean.sum(), rel=0.01)  # what lies beyond the frame is lost
     assert (inside**2).sum() < 0.8 * (clean**2).sum()
 
 
 def test_gains_backgrounds_and_noise_are_added_plane_by_plane(clean):
-    spoilt = spoil(gains=(0.5, 0.6, 0.7, 0.8), backgrounds=(0.1, 0.0, -0.1, 0.2))
+    spoilt = _spoil(gains=(0.5, 0.6, 0.7, 0.8), backgrounds=(0.1, 0.0, -0.1, 0.2))
     expected = clean * np.array([0.5, 0.6, 0.7, 0.8])[:, None, None] + np.array([0.1, 0, -0.1, 0.2])[:, None, None]
     assert np.allclose(spoilt, expected, atol=1e-5)
-    noise = spoil(noise=0.2) - clean
+    noise = _spoil(noise=0.2) - clean
     assert noise.std() == pytest.approx(0.2, rel=0.02) and abs(noise.mean()) < 0.002  # of 138,240 levels
 
 
 def test_lost_blobs_are_missing_whole(clean):
-    spoilt = spoil(lost=0.25)
+    spoilt = _spoil(lost=0.25)
     assert np.allclose(spoilt[:, :2], clean[:, :2], atol=1e-5)
     share = 1 - spoilt[:, 2:].sum() / clean[:, 2:].sum()
     assert share == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / 360) ** 0.5)
@@ -72,10 +74,10 @@ def test_cut_levels_put_back_leave_no_background():
         assert levels.mean() == pytest.approx(background, abs=4 * faults.noise / 100_000**0.5)
 
 
-share = st.floats(0, 1)
+SHARE = st.floats(0, 1)
 
 
-@given(share, share, share, st.lists(share, min_size=4, max_size=4), st.booleans())
+@given(SHARE, SHARE, SHARE, st.lists(SHARE, min_size=4, max_size=4), st.booleans())
 def test_json_keeps_all(blur, noise, lost, gains, clipped):
     faults = Degradation(blur_px=blur, noise=noise, lost=lost, gains=tuple(gains), clipped=clipped)
     assert Degradation.from_json(faults.to_json()) == faults

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
+from decode.options import RoundtripOptions
 from decode.roundtrip import roundtrip_files
 from rasterize.errors import InputError
 from rasterize.ingest.options import IngestOptions, StopOptions
@@ -43,9 +44,8 @@ def test_too_many_places_are_refused_with_a_size_that_holds_them():
 @pytest.mark.parametrize("trips_per_image", [1, 8])
 def test_trips_come_back_from_a_lattice(tmp_path, trips_per_image):
     write_city(tmp_path / "city.csv", trips=1200, stations=40)
-    figures = roundtrip_files(
-        [str(tmp_path / "city.csv")], shape=(16, 16), trips=1000, trips_per_image=trips_per_image, layout="lattice"
-    )
+    options = RoundtripOptions(resolution=16, rows=1000, trips_per_image=trips_per_image, layout="lattice")
+    figures = roundtrip_files([str(tmp_path / "city.csv")], options)
     assert figures["precision"] > 0.995 and figures["recall"] > 0.995
 
 
