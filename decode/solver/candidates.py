@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from decode.solver.forward_model import ForwardModel, merge_short
 from rasterize.jit import compiled
-from rasterize.strokes.trace import halve, trace, trace_path
+from rasterize.strokes.trace import split_halves, trace_path, trace_segment
 
 MAX_CANDIDATES = 4000  # per image; the best supported ones if there are more
 PIECES = 400_000  # room for their strokes
@@ -25,7 +25,7 @@ class CandidateBuffers(NamedTuple):
 
     ends : int32 [M, 3], origin, destination, route (−1: straight). local : int32 [M, 2], the same ends as indices into
     the image's own lists of origins and destinations. starts : int64 [M + 1] into pixels int32 [Q], halves
-    float32 [Q, 2]. lengths, middles : float64, buffers of `trace`.
+    float32 [Q, 2]. lengths, middles : float64, buffers of `trace_segment`.
     """
 
     ends: NDArray
@@ -164,7 +164,7 @@ def place_stroke(origin, destination, route, first, buffers, model):
         path = model.route_points[model.route_offsets[route] : model.route_offsets[route + 1]]
         pixels, halves = buffers.pixels[first:], buffers.halves[first:]
         count = trace_path(path[:, 0], path[:, 1], atlas.height, atlas.width, pixels, buffers.lengths, buffers.middles)
-        halve(count, buffers.lengths, buffers.middles, np.float32(1), halves)
+        split_halves(count, buffers.lengths, buffers.middles, np.float32(1), halves)
     elif origin == destination and model.grey:
         count = model.sharp.shape[1]
         for i in range(count):
@@ -180,10 +180,10 @@ def place_stroke(origin, destination, route, first, buffers, model):
         return _copy(begin, end, atlas.pixels, atlas.halves, first, buffers.pixels, buffers.halves)
     else:
         (x0, y0), (x1, y1) = atlas.place_xy[origin], atlas.place_xy[destination]
-        count = trace(
+        count = trace_segment(
             x0, y0, x1, y1, atlas.height, atlas.width, buffers.pixels[first:], buffers.lengths, buffers.middles
         )
-        halve(count, buffers.lengths, buffers.middles, np.float32(1), buffers.halves[first:])
+        split_halves(count, buffers.lengths, buffers.middles, np.float32(1), buffers.halves[first:])
     if len(model.soft) > 1:
         count = merge_short(first, count, buffers.pixels, buffers.halves)
     if model.grey:

@@ -33,7 +33,7 @@ from decode.solver.routes import Routes
 from decode.solver.search import find_amplitudes, find_margins, search_counts
 from decode.solver.solution import EVIDENCE, Solution
 from rasterize.jit import compiled
-from rasterize.strokes.blur import blur
+from rasterize.strokes.blur import blur_plane
 from rasterize.strokes.spec import StrokeSpec
 
 CHUNK = 32  # images a thread takes at a time
@@ -198,10 +198,10 @@ def _take_image(image, scales, shifts, cuts, model, work):
         height, width, scratch = model.atlas.height, model.atlas.width, work.scratch[0]
         for plane in range(1 if model.grey else 2):
             energy -= _squared(work.planes[plane])
-            blur(work.planes[plane], model.soft, height, width, work.planes[plane], scratch)
+            blur_plane(work.planes[plane], model.soft, height, width, work.planes[plane], scratch)
             energy += _squared(work.planes[plane])
         for plane in range(len(work.painted) if len(image) > drawn else 0):
-            blur(work.painted[plane], model.soft, height, width, work.painted[plane], scratch)
+            blur_plane(work.painted[plane], model.soft, height, width, work.painted[plane], scratch)
     return energy
 
 
@@ -246,7 +246,7 @@ def _decode_image(model, trips_per_image, limit, usual, with_lost, energy, work)
     """
     atlas, buffers, planes, field = model.atlas, work.buffers, work.planes, work.field
     for half in range(1 if model.grey else 2):
-        blur(planes[half], model.taps, atlas.height, atlas.width, work.scratch[0], work.scratch[1])
+        blur_plane(planes[half], model.taps, atlas.height, atlas.width, work.scratch[0], work.scratch[1])
         for i in range(len(planes[half])):
             field[2 * i + half] = work.scratch[0, i]
     load = np.zeros((2, len(atlas.place_xy)), np.float32)

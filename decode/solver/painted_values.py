@@ -5,7 +5,7 @@ import numpy as np
 from decode.solver.candidates import place_stroke
 from decode.solver.forward_model import clear, find_box, product, spread
 from rasterize.jit import compiled
-from rasterize.strokes.blur import blur
+from rasterize.strokes.blur import blur_plane
 
 LEAST_MASS = 0.2  # of a stroke: painted values of fainter ones are not made up for
 SWEEPS = 200
@@ -37,7 +37,7 @@ def fit_painted_values(trips, counts, planes, model, buffers, dense):
     scratch, field = np.empty(len(planes[0]), np.float32), np.zeros(2 * len(planes[0]), np.float32)
     blurred = np.empty(len(planes[0]), np.float32)
     for plane in range(len(planes)):
-        blur(planes[plane], model.taps, height, width, blurred, scratch)
+        blur_plane(planes[plane], model.taps, height, width, blurred, scratch)
         field[::2] = blurred
         slopes = np.empty(len(trips), np.float32)
         for k in range(len(trips)):
