@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decode.solver.solution import Solution
-from rasterize.strokes.channels import MISSING_LEVEL, ConditionalChannel, QuantileChannel, level_of, plane_slices
+from rasterize.strokes.channels import MISSING_LEVEL, ConditionalChannel, QuantileChannel, encode_share, plane_slices
 from rasterize.strokes.spec import StrokeSpec
 
 RANKED = QuantileChannel | ConditionalChannel
@@ -54,5 +54,5 @@ def _ranks(order: NDArray, rows: NDArray, rng: np.random.Generator) -> NDArray:
     """Levels by rank among `rows`, bool [N]; others are not to be used. Ties in any order."""
     levels, where = np.zeros(len(order)), np.flatnonzero(rows)
     by_rank = where[np.lexsort((rng.random(len(where)), order[where]))]
-    levels[by_rank] = level_of((np.arange(len(where)) + 0.5) / max(1, len(where)))
+    levels[by_rank] = encode_share((np.arange(len(where)) + 0.5) / max(1, len(where)))
     return levels

@@ -17,7 +17,7 @@ from rasterize.distance import is_too_fast
 from rasterize.formats.source_format import noted_speed_limit
 from rasterize.imageset import ImageSet
 from rasterize.strokes.spec import StrokeSpec
-from rasterize.strokes.table import strokes_to_trips
+from rasterize.strokes.table import decode_strokes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def assemble(
     rng = np.random.default_rng(seed)
     state = strokes.state
     rejected = {STATES[code]: int((state == code).sum()) for code in range(1, len(STATES)) if (state == code).any()}
-    trips = strokes_to_trips(strokes, images.labels, images.spec, rng)
+    trips = decode_strokes(strokes, images.labels, images.spec, rng)
     trips["confidence"] = plan.calibration.confidence(strokes.evidence)
     if routes is not None:
         trips["waypoints"] = _waypoints(trips, strokes.route, routes, images.spec)

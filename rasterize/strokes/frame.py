@@ -17,15 +17,14 @@ class Frame:
 
     ::
 
-        north ┌───────┬───────┬── x ▶ width
-              │ pixel │ pixel │
-              │ (0,0) │ (0,1) │         pixel (row, column)
+              west           east
+        north ┌───────┬───────┐
+              │ (0,0) │ (0,1) │  ──▶ x, columns, up to width
               ├───────┼───────┤
-              │ pixel │ pixel │
-              y (1,0) │ (1,1) │
-              ▼       │       │
-        south height  ┴───────┘
-              west               east
+              │ (1,0) │ (1,1) │  pixels as (row, column)
+        south └───────┴───────┘
+                  │
+                  ▼ y, rows, up to height
 
     Attributes
     ----------
@@ -38,8 +37,8 @@ class Frame:
 
     Notes
     -----
-    The convention that bites: degrees come as (lat, lng), pixels as (x, y). Columns (x) grow eastward, but rows (y) grow
-    southward, against latitude. Pixel (0, 0) is the north-west one; its centre is at x = y = 0.5, not 0.
+    The convention that bites: degrees come as (lat, lng), pixels as (x, y). Columns (x) grow eastward, but rows (y)
+    grow southward, against latitude. Pixel (0, 0) is the north-west one; its centre is at x = y = 0.5, not 0.
 
     Examples
     --------

@@ -38,7 +38,7 @@ def trace_segment(x0, y0, x1, y1, height, width, pixels, lengths, middles):
 
     Examples
     --------
-    A segment of length 5 over 4 × 6 pixels. Paint it with `np.add.at`, where a pixel may come up more than once:
+    A segment of length 5 over 4 × 6 pixels. To paint it, add its lengths at its pixels:
 
     >>> pixels, lengths, middles = np.zeros(14, int), np.zeros(14), np.zeros(14)
     >>> count = trace_segment(0.5, 0.5, 4.5, 3.5, 4, 6, pixels, lengths, middles)
