@@ -1,4 +1,4 @@
-"""When a trip starts: the readings of its clock that enter a picture, and a start time put together from them."""
+"""The clock at a trip's start: its readings, which enter a picture, and a start time drawn from them."""
 
 from collections.abc import Mapping
 

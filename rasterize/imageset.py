@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rasterize.strokes.pen import Pen
 
 STORED_TYPE = np.float16  # 11 significant bits: a level of 1 is stored to 0.0005
+
 # Pieces of stroke per image, up to which images are drawn although they are stored. At 64 pieces drawing is 3.3 times
 # as fast as reading (docs/benchmarks/codec.md, "Drawing"); beyond, the advantage shrinks.
 DRAWN_PIECES = 100
@@ -65,7 +66,7 @@ class ImageSet:
         self.labels = labels
         self._strokes = _load_strokes(folder / "strokes.npz")
 
-        # Read what is stored if there is nothing to draw from, or if images are too crowded to be drawn quickly.
+        # Read what is stored if there is nothing to draw from, or if images are too crowded to draw.
         self._images = None
         stored = folder / "images.npy"
         if self._strokes is None or (stored.exists() and self._strokes.pieces_per_image > DRAWN_PIECES):
@@ -125,7 +126,7 @@ class ImageSet:
         return self._strokes
 
     def one_by_one(self) -> Self:
-        """Return the set with everything drawn in an image of its own, with the labels of the image it was in.
+        """Return the set with each stroke in an image of its own, with the labels of the image it was in.
 
         Raises
         ------
@@ -247,7 +248,7 @@ def _load_strokes(path: Path) -> Strokes | None:
 
 
 def begin_image_set(folder: Path) -> None:
-    """Take away the spec of an older image set, so that the folder is not taken for finished while it changes."""
+    """Take away the spec of an older image set: without it a folder is not taken for finished."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "spec.json").unlink(missing_ok=True)
 

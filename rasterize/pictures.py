@@ -135,7 +135,7 @@ def count_pairs(ends: NDArray, places: int) -> tuple[NDArray, NDArray]:
 
 
 def colour_density(density: NDArray, *, ceiling: float | None = None) -> NDArray:
-    """Turn a density [H, W] into RGB bytes [H, W, 3], on a logarithmic scale from black through violet to yellow."""
+    """Turn a density [H, W] into RGB bytes [H, W, 3], on a logarithmic scale from black to yellow."""
     top = np.log1p(max(density.max() if ceiling is None else ceiling, 1e-9))
     level = np.clip(np.log1p(np.maximum(density, 0)) / top, 0, 1)
     return cv2.applyColorMap((level * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]

@@ -1,4 +1,4 @@
-"""Simulated City: bike-share trips of a town that does not exist, for the demo and the tests, as a Citi Bike CSV."""
+"""Simulated City: bike-share trips of a town that does not exist, as a Citi Bike CSV; for the demo and the tests."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from rasterize.distance import METRES_PER_DEGREE
 from rasterize.files import write_atomically
 
-# Every figure of the town is made up: set by hand so that its trips have the habits that test_simulated_city.py asks
-# for, not fitted to a real town.
+# Every figure of the town is made up, not fitted to a real one. They are set by hand so that its trips have the habits
+# that tests/rasterize/test_simulated_city.py asks for.
 NAME = "Simulated City"
 CENTRE_LAT, CENTRE_LNG = 42.0, -40.0  # in the middle of the Atlantic, so that nobody takes it for a real town
 HALF_WIDTH_M, HALF_HEIGHT_M = 3_000.0, 2_600.0
@@ -64,8 +64,8 @@ def write_city(path: Path, *, trips: int = 30_000, stations: int = 30, days: int
     """Write trips of Simulated City as CSV in Citi Bike's columns, quotes and date format of 2019, atomically.
 
     The town has a river with three bridges, and a centre where people work. There are commuters on working days,
-    outings on the others, subscribers and customers, and gravity between stations. One row in about 600 is bad in one
-    of five ways: coordinates (0, 0), a duration of 234 days, no end station, an end before the start, the depot as the
+    outings on the others, subscribers and customers, and gravity between stations. One row in about 600 is bad. There
+    are five ways: coordinates (0, 0), a duration of 234 days, no end station, an end before the start, the depot as the
     end.
 
     Parameters

@@ -9,7 +9,7 @@ from rasterize.jit import compiled
 from rasterize.strokes.blur import blob_table
 from rasterize.strokes.trace import split_halves, trace_segment
 
-# The strokes between all pairs of places are kept if they are no larger, about the size of a processor's cache.
+# The strokes between all pairs of places are kept if they are no larger than this, about a processor's cache.
 # Chosen by hand, not swept.
 TABLE_BYTES = 32_000_000
 PIECE_BYTES = 12  # of a piece of stroke: an int32 and two float32

@@ -8,8 +8,8 @@ from scipy.special import ive, ndtr
 
 from rasterize.jit import compiled
 
-# Share of its variance that a blur keeps; its taps end there. With it they reach about 3.5 σ, and the tests of
-# test_blur.py hold: within 1 % of σ², and .05 % of the mass cut. Not swept for fidelity.
+# Share of its variance that a blur keeps; its taps end there, at about 3.5 σ. The tests of test_blur.py rest on it: the
+# variance is σ² to 1 %, and .05 % of the mass is cut. Not swept for fidelity.
 VARIANCE_KEPT = 0.993
 
 
@@ -40,7 +40,7 @@ def blob_table(x: ArrayLike, y: ArrayLike, *, sigma_px: float, height: int, widt
     Notes
     -----
     A pixel gets the integral (Φ(a + 1) − Φ(a)) (Φ(b + 1) − Φ(b)), not the density at its centre. So the weights of a
-    blob inside the frame sum to one but for its tails, wherever in its pixel the centre lies.
+    blob inside the frame sum to one but for its tails.
     """
     radius = blob_radius(sigma_px)
     reach = np.arange(-radius, radius + 1)

@@ -145,8 +145,8 @@ class LinearChannel:
 class QuantileChannel:
     """A number painted as its rank among the trips, so that all levels are used alike and spikes stay spikes.
 
-    A value that fills several steps (the filler birth year 1969) is spread over them by chance when it is painted. It
-    comes back exactly. Level 0 is a missing value, if there are any.
+    A value may fill several steps, as the filler birth year 1969 does. It is spread over them by chance when it is
+    painted, and comes back exactly. Level 0 is a missing value, if there are any.
 
     Attributes
     ----------
@@ -235,8 +235,8 @@ def _find_knots(number: pd.Series, *, whole: bool, count: int) -> tuple[float, .
 class ConditionalChannel:
     """A number painted as its rank among trips like it: see `rasterize.strokes.regression_tree`.
 
-    A generator then need not learn how long a trip of 2 km takes, or how old those are who ride to the station at
-    eight. It learns only that ranks are spread evenly.
+    A generator then need not learn how long a trip of 2 km takes, or how old commuters are. It learns only that ranks
+    are spread evenly.
 
     Attributes
     ----------

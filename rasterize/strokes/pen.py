@@ -189,7 +189,7 @@ def _trace_stroke(s, strokes, atlas, pixels, halves, lengths, middles):
 
 @compiled()
 def _add_stroke(image, pixels, halves, first, last, values, s, weight, grey):
-    """Add pieces `first` … `last` to an image [C, H·W]: A and B (or grey), then the painted planes of stroke `s`."""
+    """Add pieces `first` … `last` to an image [C, H·W]: to A and B (or grey), then to the painted planes."""
     # Indices are unsigned, since numba then does not ask whether they count from the end.
     if grey:
         for i in range(first, last):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 # with 12,490 trips (docs/fidelity.md, "What is missing, and why"); 1024 leaves are ahead of 256 with ten times as many
 # ("More trips").
 LEAF_TRIPS, MOST_LEAVES = 100, 1024
-# The factor that is split before all else, and its weight beside 1 of the attribute: so heavy that no other split is
-# tried before it. Any weight as heavy would do.
+# The factor that is split before all else, and its weight; the attribute itself weighs 1. It is so heavy that no other
+# split is tried before it. Any weight as heavy would do.
 FIRST, FIRST_WEIGHT = "user_type", 1e3
 
 

@@ -144,7 +144,7 @@ def encode_trips(
     source: Mapping[str, Any],
     options: RasterOptions,
 ) -> tuple[StrokeSpec, Strokes, NDArray, NDArray]:
-    """Turn a table in memory into a spec, strokes and labels of its training trips, and the places of all its trips.
+    """Turn the training trips of a table in memory into a spec, strokes and labels; find the places of all trips.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ def trace_segment(x0, y0, x1, y1, height, width, pixels, lengths, middles):
     lengths : (n,) float, written
         Length of the segment inside that pixel, in pixels.
     middles : (n,) float, written
-        Where the middle of that piece is, as a share of the segment: 0 at its start, 1 at its end.
+        The middle of that piece, as a share of the segment: 0 at its start, 1 at its end.
 
     Returns
     -------
