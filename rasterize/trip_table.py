@@ -1,7 +1,8 @@
 """The data model: every column of a table of trips, its type, unit and meaning; and such a table read from a file.
 
 Whatever a publisher calls its columns, inside this program they have the names below. A table has only the columns
-that its source fills. Dialects map publishers' names to these and back, see `rasterize.formats.dialects`.
+that its source fills. Dialects map publishers' names to these and back, see `rasterize.formats.dialects`. All files of
+a run are in docs/data-model.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,7 +55,7 @@ DATA_MODEL: Mapping[str, Field] = {
     "gender": Field("VARCHAR", "", "The rider's: male, female or unknown."),
     "birth_year": Field("SMALLINT", "years", "The year in which the rider was born."),
     "rideable_type": Field("VARCHAR", "", "The kind of vehicle, in the publisher's words."),
-    "bike_id": Field("VARCHAR", "", "The vehicle. It is kept, but not shown in images."),
+    "bike_id": Field("VARCHAR", "", "The vehicle. Kept of real trips, but not shown in images."),
     # The way between the ends, where it is known.
     "waypoints": Field("DOUBLE[]", "degrees, WGS 84", "Points on the way, in one flat list: lat, lng, lat, lng, …"),
     # What this program adds.

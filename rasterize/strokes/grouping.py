@@ -17,7 +17,7 @@ def group_by_label(labels: NDArray, trips_per_image: int, rng: np.random.Generat
     trips_per_image : int
         At most this many trips share an image.
     rng : numpy.random.Generator
-        Chance.
+        Which trips share an image, and in which order images stand.
 
     Returns
     -------
