@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decode.solver.solution import Solution
-from rasterize.strokes.channels import MISSING_LEVEL, ConditionalChannel, QuantileChannel, level_of, plane_slices
+from rasterize.strokes.channels import MISSING_LEVEL, ConditionalChannel, QuantileChannel, encode_share, plane_slices
 from rasterize.strokes.spec import StrokeSpec
 
 RANKED = QuantileChannel | ConditionalChannel
@@ -76,5 +76,5 @@ def _rank_levels(order: NDArray, rows: NDArray, rng: np.random.Generator) -> NDA
     """Return levels by rank among `rows`, bool [N]; 0 elsewhere. Ties are broken by chance."""
     levels, index = np.zeros(len(order)), np.flatnonzero(rows)
     by_rank = index[np.lexsort((rng.random(len(index)), order[index]))]
-    levels[by_rank] = level_of((np.arange(len(index)) + 0.5) / max(1, len(index)))
+    levels[by_rank] = encode_share((np.arange(len(index)) + 0.5) / max(1, len(index)))
     return levels

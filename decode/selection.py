@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from decode.run import redrawn_table, write_table
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
-from rasterize.strokes.places import all_stations
+from rasterize.strokes.places import list_stations
 from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.table import encode_labels
 
@@ -149,7 +149,7 @@ def _sort_trips(trips: pd.DataFrame, rng: np.random.Generator) -> NDArray:
 def _count_margins(trips: pd.DataFrame, labels: NDArray, spec: StrokeSpec) -> tuple[list[NDArray], list[NDArray]]:
     """Return the cell of each trip in each margin, and the shares that the cells should have."""
     # Start and end stations.
-    stations = all_stations(spec.places)
+    stations = list_stations(spec.places)
     index = pd.Index([station.id for station in stations])
     cells = [index.get_indexer(trips[f"{end}_station_id"]) for end in ("start", "end")]
     targets = [np.array([getattr(station, uses) for station in stations], float) for uses in ("starts", "ends")]

@@ -17,7 +17,7 @@ from rasterize.distance import is_too_fast
 from rasterize.formats.source_format import noted_speed_limit
 from rasterize.imageset import ImageSet
 from rasterize.strokes.spec import StrokeSpec
-from rasterize.strokes.table import strokes_to_trips
+from rasterize.strokes.table import decode_strokes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ def assemble(
     state = strokes.state
     rejected = {STATES[code]: int((state == code).sum()) for code in range(1, len(STATES)) if (state == code).any()}
     # Strokes → trips, with their confidence and their waypoints.
-    trips = strokes_to_trips(strokes, images.labels, images.spec, rng)
+    trips = decode_strokes(strokes, images.labels, images.spec, rng)
     trips["confidence"] = plan.confidence_curve.confidence(strokes.evidence)
     if routes is not None:
         trips["waypoints"] = _list_waypoints(trips, strokes.route, routes, images.spec)

@@ -1,4 +1,4 @@
-"""The error for a user's bad input, and the one place where a command turns it into a line and exit code 2."""
+"""The error for a user's bad input, and how a command ends on it: with one line, and exit code 2."""
 
 import sys
 from collections.abc import Callable

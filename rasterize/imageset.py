@@ -1,4 +1,18 @@
-"""Image sets: a folder of images with labels and the spec that gives them a meaning, written last."""
+"""Image sets: a folder of images with labels, and the spec that gives them a meaning.
+
+The files of an image set, N images of shape (C, H, W) with F label factors:
+
+spec.json
+    What the planes and labels mean, see `rasterize.spec`. It is written last: a folder without it is unfinished.
+labels.npy
+    int16 [N, F]: the labels of each image, as indices into the values of its factors.
+images.npy
+    float16 [N, C, H, W]: the levels. Generated sets always have it; drawn ones if it is small.
+strokes.npz
+    What drawn images are drawn from, see `rasterize.strokes.strokes.Strokes`. Generated sets have none.
+
+Pictures for people may lie beside these; they are not read.
+"""
 
 import json
 from collections.abc import Iterable
@@ -27,17 +41,32 @@ if TYPE_CHECKING:
     from rasterize.strokes.pen import Pen
 
 STORED_TYPE = np.float16  # 11 significant bits: a level of 1 is stored to 0.0005
-DRAWN_PIECES = 100  # pieces of stroke per image, up to which drawing beats reading (benchmarks/speed/drawing.py)
+
+# Pieces of stroke per image, up to which images are drawn although they are stored. At 64 pieces drawing is 3.3 times
+# as fast as reading (docs/benchmarks/codec.md, "Drawing"); beyond, the advantage shrinks.
+DRAWN_PIECES = 100
 
 
 class ImageSet:
-    """An image set on disk: drawn on the fly from `strokes.npz`, or read from `images.npy`, whichever is faster."""
+    """An image set on disk: drawn on the fly, or read from images.npy, whichever is faster.
+
+    Attributes
+    ----------
+    folder : Path
+        Where its files are.
+    spec : Spec
+        The meaning of its images, as the spec of their codec.
+    labels : (N, F) int16
+        The labels of each image.
+    """
 
     def __init__(self, folder: Path, spec: StrokeSpec, labels: NDArray) -> None:
         self.folder = folder
         self.spec = spec
-        self.labels = labels  # int16 [N, F]
+        self.labels = labels
         self._strokes = _load_strokes(folder / "strokes.npz")
+
+        # Read what is stored if there is nothing to draw from, or if images are too crowded to draw.
         self._images = None
         stored = folder / "images.npy"
         if self._strokes is None or (stored.exists() and self._strokes.pieces_per_image > DRAWN_PIECES):
@@ -59,6 +88,7 @@ class ImageSet:
             raise InputError(f"{folder}: damaged image set ({error}); make it again") from error
 
     def _check(self) -> None:
+        """Raise `InputError` unless images, labels and spec are of one shape."""
         stored = self.shape if self._images is None else self._images.shape[1:]
         images = len(self._strokes.offsets) - 1 if self._strokes else len(self._images)
         if tuple(stored) != self.shape:
@@ -92,15 +122,23 @@ class ImageSet:
 
     @property
     def strokes(self) -> Strokes | None:
-        """The trips behind the images; none behind generated ones."""
+        """What the images are drawn from; None for generated ones."""
         return self._strokes
 
     def one_by_one(self) -> Self:
-        """The same trips, each in an image of its own with the label of the one it was in; drawn, so not for fakes."""
+        """Return the set with each stroke in an image of its own, with the labels of the image it was in.
+
+        Raises
+        ------
+        InputError
+            Generated images: nothing is known of what they show.
+        """
         if self.spec.trips_per_image == 1:
             return self
         if self._strokes is None:
-            raise InputError(f"{self.folder}: no strokes.npz, so its trips cannot be drawn one by one")
+            raise InputError(f"{self.folder}: no strokes.npz, so its images cannot be drawn one by one")
+
+        # A copy with one stroke per image; it never reads what is stored.
         alone = copy(self)
         vars(alone).pop("_pen", None)
         alone.spec = replace(self.spec, trips_per_image=1)
@@ -117,7 +155,7 @@ class ImageSet:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of spec.json and labels.npy: two image sets of one fingerprint mean the same."""
+        """Two SHA-256, of spec.json and labels.npy, half of each: image sets of one fingerprint mean the same."""
         return sha256(self.folder / "spec.json")[:32] + sha256(self.folder / "labels.npy")[:32]
 
     # ---- for people: what lies beside the images in their run folder
@@ -195,13 +233,14 @@ class ImageSet:
         return f'<code>{escape(repr(self))}</code><br><img alt="first images" src="data:image/png;base64,{code}">'
 
     def read(self, which: ArrayLike) -> NDArray:
-        """The levels of some images, float32 [B, C, H, W]."""
+        """Return the levels of the images `which`, float32 [B, C, H, W]."""
         if self._images is None:
             return self._pen.draw(self._strokes, which)
         return self._images[np.asarray(which)].astype(np.float32)
 
 
 def _load_strokes(path: Path) -> Strokes | None:
+    """Read strokes.npz, if it is there."""
     if not path.exists():
         return None
     with np.load(path) as arrays:
@@ -209,26 +248,48 @@ def _load_strokes(path: Path) -> Strokes | None:
 
 
 def begin_image_set(folder: Path) -> None:
-    """Take away the spec of an older image set, so that the folder is not taken for finished while it changes."""
+    """Take away the spec of an older image set: without it a folder is not taken for finished."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "spec.json").unlink(missing_ok=True)
 
 
 def write_labels_and_spec(folder: Path, spec: Spec | StrokeSpec, labels: NDArray) -> None:
-    """Finish an image set: labels, and the spec last."""
+    """Finish an image set: write its labels, and its spec last.
+
+    Parameters
+    ----------
+    folder : Path
+        Where all other files of the set are already.
+    spec : Spec or a codec's own
+        The meaning of the images.
+    labels : (N, F) int
+        The labels of each image.
+    """
     with write_atomically(folder / "labels.npy") as temporary:
         np.save(temporary, np.asarray(labels, np.int16))
     write_json(folder / "spec.json", spec.to_json())
 
 
 def write_strokes(folder: Path, strokes: Strokes) -> None:
-    """Write the trips behind an image set, strokes.npz."""
+    """Write what an image set is drawn from, strokes.npz."""
     with write_atomically(folder / "strokes.npz") as temporary:
         np.savez(temporary, **vars(strokes))
 
 
 def write_images(path: Path, batches: Iterable[NDArray], *, count: int, shape: tuple[int, int, int]) -> None:
-    """Write `count` images as float16 [N, C, H, W], batch by batch in constant memory."""
+    """Write images as float16 [N, C, H, W], batch by batch in constant memory.
+
+    Parameters
+    ----------
+    path : Path
+        The .npy file.
+    batches : iterable of (n, C, H, W) arrays
+        Levels; `count` images in all.
+    count : int
+        N.
+    shape : tuple of int
+        (C, H, W).
+    """
     with write_atomically(path) as temporary:
         array = open_memmap(temporary, mode="w+", dtype=STORED_TYPE, shape=(count, *shape))
         done = 0
@@ -245,8 +306,14 @@ def write_image_set(folder: Path, spec: Spec | StrokeSpec, images: Iterable[NDAr
 
     Parameters
     ----------
-    images : batches of levels, [n, C, H, W] each; together as many as `labels` has rows.
-    labels : int16 [N, F].
+    folder : Path
+        The folder of the set; an older set in it is replaced.
+    spec : Spec or a codec's own
+        The meaning of the images.
+    images : iterable of (n, C, H, W) arrays
+        Batches of levels; together as many images as `labels` has rows.
+    labels : (N, F) int16
+        The labels of each image.
     """
     begin_image_set(folder)
     (folder / "strokes.npz").unlink(missing_ok=True)

@@ -27,7 +27,7 @@ from rasterize.strokes.options import RasterOptions
 from rasterize.strokes.pen import draw_images
 from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.strokes import Strokes
-from rasterize.strokes.table import _encode, _encode_ends, _find_places, encode_labels, encode_values
+from rasterize.strokes.table import encode_ends, encode_labels, encode_training_trips, encode_values, find_places
 from rasterize.trip_table import TripFile
 
 SHEET_IMAGES = 60  # on the contact sheet
@@ -68,13 +68,13 @@ def raster(
     begin_image_set(folder)
     ingested = ingest(paths, run, options=ingest_options, workers=workers, scheduler=scheduler)
     stations = gpd.read_parquet(run / "stations.parquet")
-    place_of = _find_places(stations, ingested.frame, options)
+    place_of = find_places(stations, ingested.frame, options)
     train = TripFile(run / "trips.parquet", split="A")
-    spec, strokes, labels = _encode(train, stations, place_of, ingested.frame, ingested.source, options)
+    spec, strokes, labels = encode_training_trips(train, stations, place_of, ingested.frame, ingested.source, options)
     write_strokes(folder, strokes)
     stored = _store_images(folder, spec, strokes, options.store_mb)
     del strokes  # of millions of trips they are large
-    density = draw_density(spec, _encode_ends(TripFile(run / "trips.parquet"), stations, place_of))
+    density = draw_density(spec, encode_ends(TripFile(run / "trips.parquet"), stations, place_of))
     write_png(folder / "density.png", colour_density(density))
     files = {path.name: sha256(path) for path in find_files(paths)}
     stations_file = str(ingest_options.stations) if ingest_options.stations else None
@@ -90,7 +90,7 @@ def raster(
 
 def redraw_trips(folder: Path, spec: StrokeSpec, trips: pd.DataFrame, *, seed: int = 0) -> None:
     """Draw decoded trips as an image set of the same meaning, each trip in an image of its own, in their order."""
-    ends, labels = spec.places_of(trips), encode_labels(trips, spec.factors)
+    ends, labels = spec.find_ends(trips), encode_labels(trips, spec.factors)
     values = encode_values(
         trips,
         spec.channels,

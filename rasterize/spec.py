@@ -1,4 +1,7 @@
-"""What every codec's spec tells of its images: kind, shape, planes and label factors; all that pgan may see."""
+"""What every codec's spec tells of its images: kind, shape, planes and label factors; all that pgan may see.
+
+A codec's own spec, such as `rasterize.strokes.spec.StrokeSpec`, has these attributes too, and more.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,78 +16,40 @@ from rasterize.clock import DAYS, HOURS
 from rasterize.errors import InputError
 
 SPEC_VERSION = 3
-FACTOR_LIMIT = 256  # values of one factor; more would leave most of them almost without images
-
-
-@dataclass(frozen=True, kw_only=True)
-class Factor:
-    """A label shared by all trips of an image; its values in a fixed order, the empty text for a missing value."""
-
-    name: str
-    values: tuple[str, ...] = ()
-
-    def fit(self, values: pd.Series) -> Self:
-        """List the values met."""
-        return self if self.values else replace(self, values=known_values(self.name, values))
-
-    def encode(self, values: pd.Series) -> NDArray:
-        """Values → their index, int16 [N]; raises `InputError` on a value that is not listed."""
-        index = pd.Index(self.values).get_indexer(values.astype(object).fillna("").astype(str))
-        if (index < 0).any():
-            strange = values[index < 0].iloc[0]
-            raise InputError(f"factor '{self.name}' has no value '{strange}'; known values: {', '.join(self.values)}")
-        return index.astype(np.int16)
-
-    def decode(self, index: NDArray) -> pd.Series:
-        """Index → values; the empty text becomes a missing value."""
-        value = np.array(self.values, dtype=object)[index]
-        return pd.Series(np.where(value == "", None, value), dtype="str")
-
-
-def known_values(name: str, values: pd.Series) -> tuple[str, ...]:
-    """The values of a category: hours and days in their order, others sorted; at most `FACTOR_LIMIT`."""
-    fixed = {"hour": HOURS, "day_of_week": DAYS}.get(name)
-    if fixed:
-        return fixed
-    found = tuple(sorted(values.astype(object).fillna("").astype(str).unique()))
-    if len(found) > FACTOR_LIMIT:
-        raise InputError(f"'{name}' has {len(found)} values, more than {FACTOR_LIMIT}; paint it or leave it out")
-    return found
+FACTOR_LIMIT = 256  # values of one factor; more would leave most of them almost without images; not swept
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What is known of images without knowing what they show.
-
-    A codec's own spec has these attributes too, and `to_json`. Whoever only carries images along uses this one.
+    """What is known of images without knowing what they show; for whoever only carries them along.
 
     Attributes
     ----------
-    kind
-        The codec that gives the planes a meaning: "strokes".
-    shape
+    kind : str
+        The codec that gives the planes a meaning.
+    shape : tuple of int
         (C, H, W) of one image.
-    plane_names
+    plane_names : tuple of str
         One name per plane, in order.
-    factors
+    factors : tuple of Factor
         The label factors, one per column of an image set's labels.
-    content
+    content : mapping
         The whole JSON object; all but the above is carried along unread.
     """
 
     kind: str
     shape: tuple[int, int, int]
     plane_names: tuple[str, ...]
-    factors: tuple[Factor, ...]
+    factors: tuple["Factor", ...]
     content: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """The spec as a JSON object, with all that its codec wrote."""
+        """Return the spec as a JSON object, with all that its codec wrote."""
         return dict(self.content)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], where: str = "spec.json") -> Self:
-        """The inverse of `to_json`; raises `InputError` on another version or a damaged spec."""
+        """Read the JSON object of `to_json`; raises `InputError` on another version or a damaged spec."""
         check_version(value, where)
         with damage_explained(where):
             return cls(
@@ -96,8 +61,53 @@ class Spec:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Factor:
+    """A label shared by all that one image shows.
+
+    Attributes
+    ----------
+    name : str
+        What the label tells.
+    values : tuple of str
+        Its values; a label is an index into these. The empty text is a missing value.
+    """
+
+    name: str
+    values: tuple[str, ...] = ()
+
+    def fit(self, values: pd.Series) -> Self:
+        """List the values that occur."""
+        return self if self.values else replace(self, values=list_values(self.name, values))
+
+    def encode(self, values: pd.Series) -> NDArray:
+        """Turn values into labels, int16 [N]; raises `InputError` on a value that is not listed."""
+        index = pd.Index(self.values).get_indexer(values.astype(object).fillna("").astype(str))
+        if (index < 0).any():
+            strange = values[index < 0].iloc[0]
+            raise InputError(f"factor '{self.name}' has no value '{strange}'; known values: {', '.join(self.values)}")
+        return index.astype(np.int16)
+
+    def decode(self, index: NDArray) -> pd.Series:
+        """Turn labels into values; the empty text becomes a missing value."""
+        value = np.array(self.values, dtype=object)[index]
+        return pd.Series(np.where(value == "", None, value), dtype="str")
+
+
+def list_values(name: str, values: pd.Series) -> tuple[str, ...]:
+    """Return the values of a category: hours and days in their order, others sorted; at most `FACTOR_LIMIT`."""
+    # A clock has all its readings, whichever occur.
+    fixed = {"hour": HOURS, "day_of_week": DAYS}.get(name)
+    if fixed:
+        return fixed
+    listed = tuple(sorted(values.astype(object).fillna("").astype(str).unique()))
+    if len(listed) > FACTOR_LIMIT:
+        raise InputError(f"'{name}' has {len(listed)} values, more than {FACTOR_LIMIT}; paint it or leave it out")
+    return listed
+
+
 def factors_from_json(values: Sequence[Mapping[str, Any]]) -> tuple[Factor, ...]:
-    """The label factors of a spec's JSON object."""
+    """Read the label factors of a spec's JSON object."""
     return tuple(Factor(name=value["name"], values=tuple(value["values"])) for value in values)
 
 

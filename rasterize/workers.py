@@ -17,23 +17,30 @@ Result = TypeVar("Result")
 def run_parts(
     work: Callable[[Part], Result], parts: Sequence[Part], *, workers: int | None = None, scheduler: str | None = None
 ) -> list[Result]:
-    """`work(part)` of every part, in their order.
+    """Do the work of every part, in this process or in others.
 
     Parameters
     ----------
-    work
-        A function that can be pickled, such as one of a module or a `functools.partial` of it. Whatever it writes must
-        be whole or absent, and it should return at once where its part is there already: a part whose worker was lost
-        is given to another, and parts done by a lost worker may be asked for again.
-    workers
+    work : callable
+        Takes a part. It can be pickled, as a function of a module or a `functools.partial` of one can. Whatever it
+        writes must be whole or absent. It should return at once where its part is there already. For the part of a
+        lost worker is given to another, and even what the lost one had done may be asked for again.
+    parts : sequence
+        What to work on, one at a time.
+    workers : int, optional
         How many processes of this machine to use; None for this one alone.
-    scheduler
-        Address of a Dask scheduler, such as tcp://10.0.0.1:8786; its workers have this package and see the same files.
+    scheduler : str, optional
+        Address of a Dask scheduler, such as tcp://10.0.0.1:8786. Its workers have this package and see the same files.
+
+    Returns
+    -------
+    list
+        What `work` returned, in the order of the parts.
 
     Raises
     ------
     InputError
-        The options contradict each other; no scheduler answers; workers die again and again. What `work` raises,
+        The options contradict each other; no scheduler answers; workers die again and again. Also what `work` raises,
         of the first such part.
     """
     if workers is None and scheduler is None:
@@ -48,9 +55,10 @@ def run_parts(
 
 @contextmanager
 def _open_client(workers: int | None, scheduler: str | None) -> Iterator["Client"]:
-    """A client of the scheduler, or of a cluster of so many processes on this machine."""
+    """Yield a client of the scheduler, or of a cluster of so many processes on this machine."""
     from distributed import Client, LocalCluster
 
+    # A cluster of our own, which ends with us.
     if scheduler is None:
         with (
             LocalCluster(
@@ -60,6 +68,8 @@ def _open_client(workers: int | None, scheduler: str | None) -> Iterator["Client
         ):
             yield client
         return
+
+    # Somebody's cluster, which goes on.
     try:
         client = Client(scheduler, timeout="10s")
     except (OSError, ValueError) as error:
@@ -71,6 +81,7 @@ def _open_client(workers: int | None, scheduler: str | None) -> Iterator["Client
 
 
 def _gather(client: "Client", work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """Return the results of a cluster's work, in the order of the parts."""
     from distributed.scheduler import KilledWorker
 
     futures = client.map(work, parts, pure=False)

@@ -17,9 +17,9 @@ def fresh_through_codec(run: Path, fresh: pd.DataFrame, seed: int) -> pd.DataFra
     would come out like this.
     """
     spec = ImageSet.open(run / "images").spec
-    rng, is_known = np.random.default_rng(seed), (spec.places_of(fresh) >= 0).all(axis=1)
+    rng, is_known = np.random.default_rng(seed), (spec.find_ends(fresh) >= 0).all(axis=1)
     trips = fresh[is_known].reset_index(drop=True)
-    known = spec.trip_features(spec.places_of(trips), encode_labels(trips, spec.factors))
+    known = spec.trip_features(spec.find_ends(trips), encode_labels(trips, spec.factors))
     for channel in spec.channels:
         levels = rng.uniform(LOWEST_LEVEL, 1, (len(trips), channel.planes))
         trips[channel.column] = channel.decode(levels, known).round().where(trips[channel.column].notna())

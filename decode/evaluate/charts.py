@@ -23,7 +23,7 @@ from PIL import Image
 
 from decode.evaluate.columns import count_both, cpc
 from rasterize.strokes.frame import Frame
-from rasterize.strokes.trace import trace
+from rasterize.strokes.trace import trace_segment
 
 INK, MUTED, RULE, REAL, SYNTHETIC = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
 VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", REAL: "--real", SYNTHETIC: "--synthetic"}
@@ -116,7 +116,7 @@ def density(trips: pd.DataFrame, frame: Frame) -> NDArray:
     size = frame.height + frame.width + 4
     pixels, lengths, middles = np.empty(size, np.int64), np.empty(size), np.empty(size)
     for line in zip(x0, y0, x1, y1, flows, strict=True):
-        count = trace(*line[:4], frame.height, frame.width, pixels, lengths, middles)
+        count = trace_segment(*line[:4], frame.height, frame.width, pixels, lengths, middles)
         if count:
             np.add.at(total, pixels[:count], lengths[:count] * line[4])
         else:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from decode.solver.forward_model import ForwardModel, merge_short
 from rasterize.jit import compiled
-from rasterize.strokes.trace import halve, trace, trace_path
+from rasterize.strokes.trace import split_halves, trace_path, trace_segment
 
 # Room per image. Of more candidates than this the best supported ones stay.
 MAX_CANDIDATES = 4000
@@ -238,7 +238,7 @@ def place_stroke(origin, destination, route, first, buffers, model):
         path = model.route_points[model.route_offsets[route] : model.route_offsets[route + 1]]
         pixels, halves = buffers.pixels[first:], buffers.halves[first:]
         count = trace_path(path[:, 0], path[:, 1], atlas.height, atlas.width, pixels, buffers.lengths, buffers.middles)
-        halve(count, buffers.lengths, buffers.middles, np.float32(1), halves)
+        split_halves(count, buffers.lengths, buffers.middles, np.float32(1), halves)
     # A round trip without a route has no stroke. A grey picture shows its blob in the one plane.
     elif origin == destination and model.grey:
         count = model.sharp.shape[1]
@@ -257,10 +257,10 @@ def place_stroke(origin, destination, route, first, buffers, model):
         return _copy_pieces(begin, end, atlas.pixels, atlas.halves, first, buffers.pixels, buffers.halves)
     else:
         (x0, y0), (x1, y1) = atlas.place_xy[origin], atlas.place_xy[destination]
-        count = trace(
+        count = trace_segment(
             x0, y0, x1, y1, atlas.height, atlas.width, buffers.pixels[first:], buffers.lengths, buffers.middles
         )
-        halve(count, buffers.lengths, buffers.middles, np.float32(1), buffers.halves[first:])
+        split_halves(count, buffers.lengths, buffers.middles, np.float32(1), buffers.halves[first:])
     # Bring traced pieces into the form of the table: short ones merged, both halves in one plane if grey.
     if len(model.soft) > 1:
         count = merge_short(first, count, buffers.pixels, buffers.halves)

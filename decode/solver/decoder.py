@@ -38,7 +38,7 @@ from decode.solver.routes import Routes
 from decode.solver.search import find_amplitudes, find_margins, search_counts
 from decode.solver.solution import EVIDENCE, Solution
 from rasterize.jit import compiled
-from rasterize.strokes.blur import blur
+from rasterize.strokes.blur import blur_plane
 from rasterize.strokes.spec import StrokeSpec
 
 CHUNK = 32  # images a thread takes at a time
@@ -282,10 +282,10 @@ def _take_image(image, scales, shifts, cuts, model, work):
         height, width, scratch = model.atlas.height, model.atlas.width, work.scratch[0]
         for plane in range(1 if model.grey else 2):
             energy -= _squared_norm(work.planes[plane])
-            blur(work.planes[plane], model.soft, height, width, work.planes[plane], scratch)
+            blur_plane(work.planes[plane], model.soft, height, width, work.planes[plane], scratch)
             energy += _squared_norm(work.planes[plane])
         for plane in range(len(work.painted) if len(image) > drawn else 0):
-            blur(work.painted[plane], model.soft, height, width, work.painted[plane], scratch)
+            blur_plane(work.painted[plane], model.soft, height, width, work.painted[plane], scratch)
     return energy
 
 
@@ -334,7 +334,7 @@ def _decode_image(model, trips_per_image, limit, usual, with_lost, energy, work)
     atlas, planes, field = model.atlas, work.planes, work.field
     # Blur the stroke planes: slopes are inner products with blurred strokes.
     for half in range(1 if model.grey else 2):
-        blur(planes[half], model.taps, atlas.height, atlas.width, work.scratch[0], work.scratch[1])
+        blur_plane(planes[half], model.taps, atlas.height, atlas.width, work.scratch[0], work.scratch[1])
         for i in range(len(planes[half])):
             field[2 * i + half] = work.scratch[0, i]
     # Trips per place, by the blobs of origins and of destinations (NNLS by coordinate descent).

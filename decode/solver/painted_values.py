@@ -5,7 +5,7 @@ import numpy as np
 from decode.solver.candidates import place_stroke
 from decode.solver.forward_model import add_blurred, clear_box, find_box, inner_product
 from rasterize.jit import compiled
-from rasterize.strokes.blur import blur
+from rasterize.strokes.blur import blur_plane
 
 # Set by hand and not swept; the value errors of docs/benchmarks/codec.md were measured with them.
 LEAST_MASS = 0.2  # of a stroke: painted values of fainter ones are not scaled up in full
@@ -60,7 +60,7 @@ def fit_painted_values(trips, counts, planes, model, buffers, dense):
     scratch, field = np.empty(len(planes[0]), np.float32), np.zeros(2 * len(planes[0]), np.float32)
     blurred = np.empty(len(planes[0]), np.float32)
     for plane in range(len(planes)):
-        blur(planes[plane], model.taps, height, width, blurred, scratch)
+        blur_plane(planes[plane], model.taps, height, width, blurred, scratch)
         field[::2] = blurred
         slopes = np.empty(len(trips), np.float32)
         for k in range(len(trips)):

@@ -18,7 +18,7 @@ from rasterize.ingest.clean import Histogram
 from rasterize.ingest.ends import End, fold_ends
 from rasterize.ingest.options import CleanOptions
 from rasterize.ingest.reading import Reading, Rows
-from rasterize.trip_table import _ALWAYS, COLUMN_TYPES, COORDINATES, FIELDS, OF_ENDS
+from rasterize.trip_table import ALWAYS, COLUMN_TYPES, COORDINATES, FIELDS, OF_ENDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def write_part(path: Path, reading: Reading, options: CleanOptions) -> Part:
         name=reading.name,
         dialect=dialect.name,
         vehicle=dialect.vehicle,
-        fields=tuple(name for name in FIELDS if name in _ALWAYS or reading.layout.positions(name)),
+        fields=tuple(name for name in FIELDS if name in ALWAYS or reading.layout.positions(name)),
         source=dict(reading.source),
         lost={clean.UNREADABLE_LINE: reading.unreadable + unread, clean.BLANK_LINE: reading.blank},
         words={kind: list(words.texts) for kind, words in reading.words.items()},

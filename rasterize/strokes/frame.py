@@ -1,22 +1,54 @@
 """The frame: which piece of the earth an image shows, and where each degree falls in it."""
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rasterize.distance import METRES_PER_DEGREE
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """Bounds in degrees (WGS 84) and resolution in pixels; equirectangular, so both ways are exact and linear.
+    """The piece of the earth that an image shows: bounds in degrees (WGS 84), and a size in pixels.
 
-    Columns grow eastward, rows southward; pixel (0, 0) is the north-west pixel, its centre at x = y = 0.5.
+    The projection is equirectangular. So the way to pixels and the way back are linear, and exact inverses.
+
+    ::
+
+              west           east
+        north ┌───────┬───────┐
+              │ (0,0) │ (0,1) │  ──▶ x, columns, up to width
+              ├───────┼───────┤
+              │ (1,0) │ (1,1) │  pixels as (row, column)
+        south └───────┴───────┘
+                  │
+                  ▼ y, rows, up to height
+
+    Attributes
+    ----------
+    west, east : float
+        Longitudes of the left and right border, in degrees.
+    south, north : float
+        Latitudes of the lower and upper border, in degrees.
+    height, width : int
+        Rows and columns, in pixels.
+
+    Notes
+    -----
+    The convention that bites: degrees come as (lat, lng), pixels as (x, y). Columns (x) grow eastward, but rows (y)
+    grow southward, against latitude. Pixel (0, 0) is the north-west one; its centre is at x = y = 0.5, not 0.
+
+    Examples
+    --------
+    >>> frame = Frame(west=10.0, south=50.0, east=10.4, north=50.2, height=2, width=4)
+    >>> x, y = frame.to_pixels(50.15, 10.05)
+    >>> float(x.round(9)), float(y.round(9))
+    (0.5, 0.5)
+    >>> lat, lng = frame.to_degrees(4, 2)
+    >>> float(lat), float(lng)
+    (50.0, 10.4)
     """
 
     west: float
@@ -32,15 +64,36 @@ class Frame:
 
     @classmethod
     def around(cls, lat: ArrayLike, lng: ArrayLike, *, height: int, width: int, margin_px: float = 2.0) -> Self:
-        """The smallest frame of square pixels that holds all points at least `margin_px` inside its border."""
+        """Fit the smallest frame of square pixels around points.
+
+        Parameters
+        ----------
+        lat, lng : (N,) float
+            The points, in degrees; N ≥ 1.
+        height, width : int
+            Size of the frame, in pixels.
+        margin_px : float
+            How far inside the border all points must lie, in pixels.
+
+        Returns
+        -------
+        Frame
+            Pixels are square on the ground at the frame's mid-latitude; the points stand in its middle.
+        """
+        # Bounds of the points. A degree of longitude is shorter than one of latitude, by `squeeze`.
         lat, lng = np.asarray(lat, float), np.asarray(lng, float)
         south, north, west, east = lat.min(), lat.max(), lng.min(), lng.max()
-        squeeze = np.cos(np.radians((south + north) / 2))  # metres per degree of longitude / of latitude
+        squeeze = np.cos(np.radians((south + north) / 2))
+
+        # Side of a pixel in degrees of latitude: the tighter axis decides.
+        # A single station still gets a frame, of a metre per pixel.
         pixel = max(
             (north - south) / (height - 2 * margin_px),
             (east - west) * squeeze / (width - 2 * margin_px),
-            1.0 / METRES_PER_DEGREE,  # one station alone still gets a frame: a metre per pixel
+            1.0 / METRES_PER_DEGREE,
         )
+
+        # Centre the frame on the points.
         mid_lat, mid_lng = (south + north) / 2, (west + east) / 2
         half_lat, half_lng = pixel * height / 2, pixel * width / 2 / squeeze
         return cls(
@@ -53,19 +106,19 @@ class Frame:
         )
 
     def to_pixels(self, lat: ArrayLike, lng: ArrayLike) -> tuple[NDArray, NDArray]:
-        """Degrees → (x, y) in pixels; points outside the frame get coordinates outside [0, width] × [0, height]."""
+        """Turn degrees into (x, y) in pixels; points outside get coordinates outside [0, width] × [0, height]."""
         x = (np.asarray(lng, float) - self.west) * (self.width / (self.east - self.west))
         y = (self.north - np.asarray(lat, float)) * (self.height / (self.north - self.south))
         return x, y
 
     def to_degrees(self, x: ArrayLike, y: ArrayLike) -> tuple[NDArray, NDArray]:
-        """(x, y) in pixels → (lat, lng) in degrees; the inverse of `to_pixels`."""
+        """Turn (x, y) in pixels into (lat, lng) in degrees; the inverse of `to_pixels`."""
         lat = self.north - np.asarray(y, float) * ((self.north - self.south) / self.height)
         lng = self.west + np.asarray(x, float) * ((self.east - self.west) / self.width)
         return lat, lng
 
     def contains(self, lat: ArrayLike, lng: ArrayLike) -> NDArray:
-        """Which points lie inside the frame; false for NaN."""
+        """Return which points, in degrees, lie inside the frame; false for NaN."""
         x, y = self.to_pixels(lat, lng)
         return (x >= 0) & (x <= self.width) & (y >= 0) & (y <= self.height)
 
@@ -75,10 +128,10 @@ class Frame:
         return (self.north - self.south) / self.height * METRES_PER_DEGREE
 
     def to_json(self) -> dict[str, Any]:
-        """The frame as a JSON object."""
+        """Return the frame as a JSON object."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The inverse of `to_json`."""
+        """Read the JSON object of `to_json`."""
         return cls(**value)

@@ -1,4 +1,4 @@
-"""The spec of an image set: everything that gives its pixels a meaning, as one JSON object."""
+"""The spec of images of trips: everything that gives their pixels a meaning, as one JSON object."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,10 +20,28 @@ from rasterize.strokes.places import Place, place_from_json
 
 @dataclass(frozen=True, kw_only=True)
 class StrokeSpec:
-    """The meaning of an image set.
+    """The meaning of images of trips; what other codecs share with it is in `rasterize.spec.Spec`.
 
-    `calendar` counts trips per ISO date; `source` is what the writer of a dialect needs (see `formats`).
-    `bent` says that strokes follow waypoints instead of straight lines.
+    Attributes
+    ----------
+    frame : Frame
+        Which piece of the earth the images show, and their size.
+    drawing : Drawing
+        How strokes are drawn.
+    channels : tuple of Channel
+        Painted attributes, in the order of their planes.
+    factors : tuple of Factor
+        Attributes that all trips of an image share, in the order of its labels.
+    places : tuple of Place
+        What the images can tell apart; a stroke runs from one place to another.
+    trips_per_image : int
+        At most this many trips share an image.
+    bent : bool
+        Whether strokes follow waypoints instead of straight lines.
+    calendar : mapping of str to int
+        Training trips per ISO date.
+    source : mapping
+        What is needed to write trips like the file they came from, see `rasterize.formats.source_format`.
     """
 
     kind: ClassVar[str] = "strokes"
@@ -53,21 +71,35 @@ class StrokeSpec:
         ]
         return (*self.drawing.planes, *painted)
 
-    def places_of(self, trips: pd.DataFrame) -> NDArray:
-        """Origin and destination place of each trip by its stations' ids, int32 [N, 2]; −1: not a station of ours."""
+    def find_ends(self, trips: pd.DataFrame) -> NDArray:
+        """Return origin and destination place of each trip, int32 [N, 2]; −1 where its station is not in the spec."""
         place_of = {station.id: number for number, place in enumerate(self.places) for station in place.stations}
         columns = [trips[f"{end}_station_id"].map(place_of) for end in ("start", "end")]
         return np.stack([column.fillna(-1).to_numpy(np.int32) for column in columns], axis=1)
 
     def trip_features(self, ends: NDArray, labels: NDArray) -> pd.DataFrame:
-        """What images tell of trips besides painted values: where their places are, `distance_m`, each factor's value.
+        """Return what images tell of trips besides painted values: the inputs of a `Tree`.
 
-        ends : places [S, 2]. labels : [S, F].
+        Parameters
+        ----------
+        ends : (S, 2) int
+            Origin and destination place of each trip.
+        labels : (S, F) int
+            The label of each trip by factor.
+
+        Returns
+        -------
+        DataFrame of S rows
+            `start_lat`, `start_lng`, `end_lat` and `end_lng` of the places, in degrees; `distance_m` between them, in
+            metres; the value of each factor, as a category.
         """
+        # Where the places of both ends are.
         degrees = {axis: np.array([getattr(place, axis) for place in self.places], float) for axis in ("lat", "lng")}
         at = {f"{end}_{axis}": degrees[axis][ends[:, k]] for k, end in enumerate(("start", "end")) for axis in degrees}
         features = pd.DataFrame(at)
         features["distance_m"] = trip_metres(features)
+
+        # The labels of their images.
         for column, factor in enumerate(self.factors):
             features[factor.name] = pd.Categorical.from_codes(labels[:, column], factor.values)
         return features
@@ -82,11 +114,13 @@ class StrokeSpec:
         return lattice_xy(xy, height=self.frame.height, width=self.frame.width)
 
     def to_json(self) -> dict[str, Any]:
-        """The spec as a JSON object."""
+        """Return the spec as a JSON object."""
         return {
+            # What all codecs write, see `rasterize.spec.Spec`.
             "version": SPEC_VERSION,
             "shape": list(self.shape),
             "planes": list(self.plane_names),
+            # What this codec alone reads.
             "trips_per_image": self.trips_per_image,
             "bent": self.bent,
             "frame": self.frame.to_json(),
@@ -108,7 +142,7 @@ class StrokeSpec:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], where: str = "spec.json") -> Self:
-        """The inverse of `to_json`; raises `InputError` on another version or a missing or malformed part."""
+        """Read the JSON object of `to_json`; raises `InputError` on another version or a damaged spec."""
         check_version(value, where)
         with damage_explained(where):
             return cls(

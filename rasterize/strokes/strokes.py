@@ -9,12 +9,23 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class Strokes:
-    """The trips behind drawn images, grouped by image.
+    """The trips behind drawn images: N images of S strokes in all, image by image.
 
-    offsets : int64 [N + 1], image n has strokes offsets[n] … offsets[n + 1].
-    ends : int32 [S, 2], origin and destination place of each stroke.
-    values : float32 [S, P], a level per painted plane.
-    paths : float32 [M, 2], waypoints (x, y) in pixels; path_offsets : int64 [S + 1], an empty range is straight.
+    Two pairs of a flat array and its offsets: `offsets` cuts strokes into images, `path_offsets` cuts waypoints into
+    strokes. This is what strokes.npz of an image set holds.
+
+    Attributes
+    ----------
+    offsets : (N + 1,) int64
+        Image n has the strokes offsets[n] … offsets[n + 1].
+    ends : (S, 2) int32
+        Origin and destination of each stroke, as numbers of the spec's places.
+    values : (S, P) float32
+        Level of each stroke in each painted plane, mostly 0 to 1; see `rasterize.strokes.channels`.
+    paths : (M, 2) float32
+        Waypoints (x, y), in pixels.
+    path_offsets : (S + 1,) int64
+        Stroke s follows the waypoints path_offsets[s] … path_offsets[s + 1]; it is straight where there are none.
     """
 
     offsets: NDArray
@@ -25,7 +36,22 @@ class Strokes:
 
     @classmethod
     def straight(cls, ends: ArrayLike, *, values: NDArray | None = None, offsets: ArrayLike | None = None) -> Self:
-        """Strokes without waypoints; one per image unless `offsets` says otherwise."""
+        """Make strokes without waypoints.
+
+        Parameters
+        ----------
+        ends : (S, 2) int
+            Origin and destination place of each stroke.
+        values : (S, P) float, optional
+            Levels in painted planes; none by default.
+        offsets : (N + 1,) int, optional
+            Where each image begins; by default each stroke has an image of its own.
+
+        Returns
+        -------
+        Strokes
+            In the order given.
+        """
         ends = np.asarray(ends, np.int32).reshape(-1, 2)
         count = len(ends)
         return cls(
@@ -42,9 +68,10 @@ class Strokes:
         return (len(self.ends) + len(self.paths)) / max(1, len(self.offsets) - 1)
 
     def take(self, which: NDArray) -> Self:
-        """The strokes of the images `which` alone, in their order."""
-        rows, offsets = _rows_of(self.offsets, which)
-        points, path_offsets = _rows_of(self.path_offsets, rows)
+        """Return the strokes of the images `which` alone, in their order."""
+        # Images select strokes, and these select their waypoints.
+        rows, offsets = _select_groups(self.offsets, which)
+        points, path_offsets = _select_groups(self.path_offsets, rows)
         return type(self)(
             offsets=offsets,
             ends=self.ends[rows],
@@ -54,8 +81,8 @@ class Strokes:
         )
 
 
-def _rows_of(offsets: NDArray, which: NDArray) -> tuple[NDArray, NDArray]:
-    """Rows of the groups `which`, and the offsets of these groups among them."""
+def _select_groups(offsets: NDArray, which: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the rows of the groups `which`, and the offsets of these groups among them."""
     sizes = np.diff(offsets)[which]
     ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     return np.repeat(offsets[:-1][which] - ends[:-1], sizes) + np.arange(ends[-1]), ends

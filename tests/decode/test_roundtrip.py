@@ -1,9 +1,24 @@
-"""The codec on real trips: what the issue of 20,000 trips demands, on a sample that keeps the suite quick."""
+"""Trips → images → trips without the GAN: on the simulated city, and on real trips where these are here.
+
+20,000 real trips are in docs/benchmarks/codec.md; here a sample keeps the suite quick.
+"""
 
 import pytest
 
 from decode.options import RoundtripOptions
 from decode.roundtrip import roundtrip_files
+from rasterize.simulated_city import write_city
+
+
+@pytest.mark.parametrize("layout", ["map", "lattice"])
+def test_the_simulated_city_comes_back_exactly(tmp_path, layout):
+    write_city(tmp_path / "city.csv", trips=600)
+    figures = roundtrip_files(
+        [str(tmp_path / "city.csv")], shape=(64, 64), trips=480, trips_per_image=16, layout=layout
+    )
+    assert figures["trips"] == 480 and figures["images"] == 30
+    assert figures["precision"] == 1.0 and figures["recall"] == 1.0
+    assert figures["value_error"][1] < 0.001
 
 
 @pytest.mark.parametrize("trips_per_image", [1, 4, 16, 32])

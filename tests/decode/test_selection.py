@@ -13,7 +13,7 @@ from rasterize.ingest.options import IngestOptions
 from rasterize.run import raster
 from rasterize.simulated_city import write_city
 from rasterize.strokes.options import RasterOptions
-from rasterize.strokes.places import all_stations
+from rasterize.strokes.places import list_stations
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def _draw_trips(images, weights, count, seed=0):
 
 def _list_trips(images, image):
     """Return the trips that these images show: stations' ids, start to the hour of the week, user type and gender."""
-    ids = np.array([station.id for station in all_stations(images.spec.places)])[images.strokes.ends[image]]
+    ids = np.array([station.id for station in list_stations(images.spec.places)])[images.strokes.ends[image]]
     hour, day = images.labels[image, :2].astype(int).T
     started_at = pd.Timestamp("2019-01-07") + pd.to_timedelta(24 * day + hour, unit="h")  # a Monday
     trips = pd.DataFrame({"start_station_id": ids[:, 0], "end_station_id": ids[:, 1], "started_at": started_at})
@@ -54,7 +54,7 @@ def _list_trips(images, image):
 
 def _margin_error(table, images, column, uses):
     """Return the total variation distance of a column of stations from that of the training trips."""
-    stations = all_stations(images.spec.places)
+    stations = list_stations(images.spec.places)
     target = pd.Series([getattr(station, uses) for station in stations], [s.id for s in stations], dtype=float)
     return float((table[column].value_counts(normalize=True) - target / target.sum()).abs().sum() / 2)
 

@@ -10,7 +10,7 @@ from rasterize.imageset import ImageSet, write_image_set
 from rasterize.strokes.channels import choose_attributes
 from rasterize.strokes.pen import draw_images
 from rasterize.strokes.strokes import Strokes
-from rasterize.strokes.table import encode_labels, encode_values, orient
+from rasterize.strokes.table import encode_labels, encode_values
 from tests.spec_examples import decode_images, make_spec, make_trips, scattered
 
 RNG = np.random.default_rng(0)
@@ -88,6 +88,6 @@ def test_impossible_speeds_are_left_out():
 
 def test_grey_strokes_get_a_direction_by_chance_of_the_flows():
     spec = make_spec([(3, 3), (12, 12)], mode="grey")
-    ends = orient(np.tile([[0, 1]], (4000, 1)), spec, np.random.default_rng(0))
+    ends = _orient_ends(np.tile([[0, 1]], (4000, 1)), spec, np.random.default_rng(0))
     # Starts + 1: 2, 3; ends + 1: 3, 4. So forward 2·4 against backward 3·3.
     assert (ends[:, 0] == 0).mean() == pytest.approx(8 / 17, abs=0.04)

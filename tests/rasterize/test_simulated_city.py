@@ -95,7 +95,7 @@ def test_round_trips_are_about_one_in_twenty(trips):
 
 def test_the_river_makes_trips_longer():
     stations = simulated_city._found_stations(30, np.random.default_rng(0))
-    ways = simulated_city._ways(stations)
+    ways = simulated_city._measure_ways(stations)
     direct = np.hypot(stations.east[:, None] - stations.east, stations.north[:, None] - stations.north)
     west = stations.east < simulated_city._river_east(stations.north)
     across = west[:, None] != west[None, :]

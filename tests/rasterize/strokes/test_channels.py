@@ -9,17 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rasterize.errors import InputError
-from rasterize.spec import Factor
 from rasterize.strokes.channels import (
     CategoryChannel,
     ConditionalChannel,
     CyclicChannel,
     LinearChannel,
     QuantileChannel,
-    attribute_values,
     channel_from_json,
     channel_to_json,
     choose_attributes,
+    read_attribute,
 )
 from rasterize.strokes.regression_tree import LEAF_TRIPS, Tree
 from tests.spec_examples import make_trips
@@ -98,20 +97,8 @@ def test_categories_come_back(values):
     pd.testing.assert_series_equal(channel.decode(channel.encode(values, RNG)), values, check_dtype=False)
 
 
-@given(st.lists(st.sampled_from(["a", "b", None]), min_size=1, max_size=20))
-def test_factors_come_back(values):
-    values = pd.Series(values, dtype="str")
-    factor = Factor(name="user_type").fit(values)
-    pd.testing.assert_series_equal(factor.decode(factor.encode(values)), values, check_dtype=False)
-
-
-def test_a_factor_refuses_a_value_it_does_not_list():
-    with pytest.raises(InputError, match="no value 'c'; known values: a, b"):
-        Factor(name="x", values=("a", "b")).encode(pd.Series(["a", "c"]))
-
-
-def make_known(count, rng):
-    """Durations that take longer the farther, three times as long for customers, and what is known of the trips."""
+def make_trips_alike(count, rng):
+    """Durations that are longer the farther, three times as long for customers; and the features of the trips."""
     features = pd.DataFrame(
         {
             "distance_m": np.where(rng.random(count) < 0.1, 0.0, rng.uniform(300, 5_000, count)),
@@ -123,7 +110,7 @@ def make_known(count, rng):
 
 
 def test_conditional_ranks_are_even_whatever_is_given_and_come_back():
-    values, features = make_known(20_000, np.random.default_rng(0))
+    values, features = make_trips_alike(20_000, np.random.default_rng(0))
     channel = ConditionalChannel(column="duration_s").fit(values, features)
     levels = channel.encode(values, RNG, features)
     far = pd.qcut(features["distance_m"], 4, labels=False, duplicates="drop")
@@ -136,7 +123,7 @@ def test_conditional_ranks_are_even_whatever_is_given_and_come_back():
 
 
 def test_even_ranks_bring_back_what_depends_on_what():
-    values, features = make_known(20_000, np.random.default_rng(0))
+    values, features = make_trips_alike(20_000, np.random.default_rng(0))
     channel = ConditionalChannel(column="duration_s").fit(values, features)
     drawn = channel.decode(np.random.default_rng(1).uniform(0.2, 1, (len(values), 1)), features)
     for kind in ("Subscriber", "Customer"):
@@ -146,15 +133,15 @@ def test_even_ranks_bring_back_what_depends_on_what():
 
 
 def test_no_quantile_rests_on_few_trips():
-    values, features = make_known(3_000, np.random.default_rng(0))
+    values, features = make_trips_alike(3_000, np.random.default_rng(0))
     channel = ConditionalChannel(column="duration_s").fit(values, features)
     sizes = np.bincount(channel.find_groups(features, len(features)), minlength=len(channel.groups))
     assert len(channel.groups) > 10 and sizes.min() >= LEAF_TRIPS
     assert all(len(knots) * 4 <= size for knots, size in zip(channel.groups, sizes, strict=True))
 
 
-def test_without_what_is_known_all_trips_are_alike():
-    values, _ = make_known(500, np.random.default_rng(0))
+def test_without_features_all_trips_are_alike():
+    values, _ = make_trips_alike(500, np.random.default_rng(0))
     channel = ConditionalChannel(column="duration_s").fit(values)
     assert len(channel.groups) == 1
     assert channel.groups == (QuantileChannel(column="duration_s").fit(values).values,)
@@ -203,8 +190,8 @@ def test_unknown_attributes_are_refused_with_what_there_is(choice):
         choose_attributes(make_trips(20, np.random.default_rng(4)), choice)
 
 
-def test_attribute_values_read_the_clock():
+def test_attributes_are_read_from_the_clock():
     trips = pd.DataFrame({"started_at": pd.to_datetime(["2019-01-07 23:30:00"])})
-    assert attribute_values(trips, "hour")[0] == "23"
-    assert attribute_values(trips, "day_of_week")[0] == "Monday"
-    assert attribute_values(trips, "time_of_day")[0] == 23.5
+    assert read_attribute(trips, "hour")[0] == "23"
+    assert read_attribute(trips, "day_of_week")[0] == "Monday"
+    assert read_attribute(trips, "time_of_day")[0] == 23.5

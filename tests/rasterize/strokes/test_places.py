@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rasterize.strokes.frame import Frame
-from rasterize.strokes.places import all_stations, draw_apart, make_places, merge_stations, trip_places
+from rasterize.strokes.places import draw_apart, find_trip_places, list_stations, make_places, merge_stations
 
 FRAME = Frame(west=0, south=0, east=0.1, north=0.1, height=10, width=10)
 
@@ -58,11 +58,11 @@ def test_places_are_drawn_apart_by_their_shares():
     trips = make_trips([("s0", "s2")] * 300 + [("s1", "s2")] * 100 + [("s2", "s1")] * 50 + [("s0", "s1")] * 20)
     place = merge_stations(stations, FRAME)
     places = make_places(stations, place, trips)
-    ends = trip_places(trips, stations, place)
+    ends = find_trip_places(trips, stations, place)
     chosen = draw_apart(np.repeat(ends, 20, axis=0), places, np.random.default_rng(0))
-    ids = np.array([station.id for station in all_stations(places)])
+    ids = np.array([station.id for station in list_stations(places)])
     again = make_trips([tuple(pair) for pair in ids[chosen]])
-    assert np.array_equal(trip_places(again, stations, place), np.repeat(ends, 20, axis=0))
+    assert np.array_equal(find_trip_places(again, stations, place), np.repeat(ends, 20, axis=0))
     outward = again[again["end_station_id"] == "s2"]
     # starts: s0 320, s1 100; 8,000 draws have a standard error of 0.005
     assert abs((outward["start_station_id"] == "s0").mean() - 320 / 420) < 0.025

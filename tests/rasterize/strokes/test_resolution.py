@@ -34,7 +34,7 @@ def test_the_smallest_sufficient_side_is_chosen(count, error):
 
 
 def test_without_stations_there_is_nothing_to_tell_apart():
-    side, reason = choose_resolution(np.zeros(1), np.zeros(1), lattice(2)[2])
+    side, reason = choose_resolution(np.zeros(1), np.zeros(1), lattice(2)[2], error_px=0.35)
     assert side == 64 and "no stations" in reason
 
 
