@@ -10,7 +10,7 @@ from rasterize.imageset import ImageSet, write_image_set
 from rasterize.strokes.channels import choose_attributes
 from rasterize.strokes.pen import draw_images
 from rasterize.strokes.strokes import Strokes
-from rasterize.strokes.table import encode_labels, encode_values
+from rasterize.strokes.table import _orient_ends, encode_labels, encode_values
 from tests.spec_examples import decode_images, make_spec, make_trips, scattered
 
 RNG = np.random.default_rng(0)
