@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from pgan.run.setup import network_shape
+from pgan.run.setup import make_network_shape
 from pgan.sampling import draw_labels, share_out
 from pgan.snapshot import Snapshot, count_labels, save_snapshot
 from pgan.steps.state import make_networks
@@ -39,7 +39,7 @@ def training_labels(count=20_000):
 def snapshot(tmp_path_factory):
     """As after training, but for the weights."""
     images = ImageSet.open(make_run(tmp_path_factory.mktemp("run")) / "images")
-    shape = replace(network_shape(SMALL, images), factor_sizes=tuple(len(factor.values) for factor in FACTORS))
+    shape = replace(make_network_shape(SMALL, images), factor_sizes=tuple(len(factor.values) for factor in FACTORS))
     rows, counts = count_labels(training_labels())
     return Snapshot(
         generator=make_networks(shape, seed=0)[0],

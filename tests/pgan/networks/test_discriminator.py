@@ -120,7 +120,7 @@ def test_gradients_in_the_open_are_those_of_differentiating_twice(level, alpha, 
 def test_batches_judged_together_are_judged_each_by_itself():
     _, _, discriminator = networks_for((3, 8, 8), (3,))
     labels, reals, fakes = torch.randint(0, 3, (4, 1)), torch.randn(4, 3, 8, 8), torch.randn(4, 3, 8, 8)
-    together = discriminator(torch.cat([reals, fakes]), labels.repeat(2, 1), 1, parts=2)
+    together = discriminator(torch.cat([reals, fakes]), labels.repeat(2, 1), 1, batches=2)
     torch.testing.assert_close(together, torch.cat([discriminator(batch, labels, 1) for batch in (reals, fakes)]))
 
 
@@ -173,7 +173,7 @@ def test_minibatch_stddev_against_numpy(n, group):
         expected[m::groups] = x[m::groups].astype(np.float64).std(0).mean()
     found = minibatch_stddev(torch.from_numpy(x), group).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-5)
-    twice = minibatch_stddev(torch.from_numpy(np.concatenate([x, 2 * x])), group, parts=2).numpy()
+    twice = minibatch_stddev(torch.from_numpy(np.concatenate([x, 2 * x])), group, batches=2).numpy()
     np.testing.assert_allclose(twice, np.concatenate([expected, 2 * expected]), rtol=1e-4)
 
 

@@ -19,7 +19,7 @@ import torch
 from pgan.run.checkpoint import list_checkpoints, load_newest
 from pgan.run.loop import train
 from pgan.run.run_record import make_identity
-from pgan.run.setup import network_shape
+from pgan.run.setup import make_network_shape
 from pgan.snapshot import load_snapshot
 from pgan.steps.state import TrainState
 from pgan.tensor_files import manifest_path
@@ -205,7 +205,7 @@ def test_the_newest_few_checkpoints_are_kept_each_with_a_manifest(keep, tmp_path
 def assert_sound(run: Path, config) -> int:
     """The newest checkpoint loads and nothing half written is beside it; returns its nimg."""
     images = ImageSet.open(run / "images")
-    state = TrainState(config, network_shape(config, images), device=CPU)
+    state = TrainState(config, make_network_shape(config, images), device=CPU)
     before = len(list_checkpoints(run / "model"))
     assert load_newest(run / "model", state, identity=make_identity(config, images))
     assert len(list_checkpoints(run / "model")) == before, "a checkpoint was refused"

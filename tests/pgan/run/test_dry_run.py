@@ -11,7 +11,7 @@ import torch
 
 from pgan.config import PRESETS
 from pgan.networks.shape import NetworkShape
-from pgan.run.dry_run import parameters_at
+from pgan.run.dry_run import count_parameters_at
 from pgan.run.loop import train
 from pgan.steps.state import make_networks
 from rasterize.errors import InputError
@@ -48,7 +48,7 @@ def test_parameters_at_a_level_are_those_that_get_a_gradient_there():
         discriminator(images, labels, level).sum().backward()
         for network in (generator, discriminator):
             used = sum(weight.numel() for weight in network.parameters() if weight.grad is not None)
-            assert parameters_at(network, level) == used
+            assert count_parameters_at(network, level) == used
 
 
 def test_run_json_has_all_it_takes_to_repeat_a_run_and_other_bytes_of_images_are_another_run(tmp_path):
@@ -61,7 +61,7 @@ def test_run_json_has_all_it_takes_to_repeat_a_run_and_other_bytes_of_images_are
     assert record["versions"]["python"] == platform.python_version()
     assert record["versions"]["torch"] == torch.__version__
     assert {"pgan-trips", "numpy", "torchvision"} <= record["versions"].keys()
-    assert (record["device"], record["ranks"]) == ("cpu", 1)
+    assert (record["device"], record["workers"]) == ("cpu", 1)
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (record["git_commit"] or "").removesuffix("-dirty") == head.stdout.strip()
     images = run / "images" / "images.npy"

@@ -16,7 +16,7 @@ from pgan.config import PRESETS, TrainConfig
 from pgan.run.checkpoint import list_checkpoints, load_newest
 from pgan.run.loop import train
 from pgan.run.run_record import make_identity
-from pgan.run.setup import network_shape
+from pgan.run.setup import make_network_shape
 from pgan.sampling import draw_labels, sample, share_out
 from pgan.snapshot import load_snapshot
 from pgan.steps.schedule import Growth
@@ -85,7 +85,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert "the same command goes on" in output
     images = ImageSet.open(run / "images")
-    state = TrainState(long, network_shape(long, images), device=CPU)
+    state = TrainState(long, make_network_shape(long, images), device=CPU)
     assert load_newest(run / "model", state, identity=make_identity(long, images))
     assert state.nimg >= 200
     assert not (run / "model" / "snapshot.pt").exists()
@@ -184,7 +184,7 @@ def test_it_learns_bars_and_their_labels(tmp_path):
 
 def test_a_step_that_is_not_finite_is_left_out_and_counted(tmp_path):
     images = ImageSet.open(make_run(tmp_path) / "images")
-    state = TrainState(SMALL, network_shape(SMALL, images), device=CPU)
+    state = TrainState(SMALL, make_network_shape(SMALL, images), device=CPU)
     growth = Growth(level=1, height=8, width=8, alpha=1.0, fading=False, last=True, progress=0.5)
     before = [parameter.clone() for parameter in state.discriminator.parameters()]
     labels = torch.zeros(4, 2, dtype=torch.int64)
@@ -247,7 +247,7 @@ def test_a_run_that_no_rollback_helps_stops_and_says_what_to_change(tmp_path, mo
 
 def test_adam_forgets_at_a_new_level_only(tmp_path):
     images = ImageSet.open(make_run(tmp_path) / "images")
-    state = TrainState(SMALL, network_shape(SMALL, images), device=CPU)
+    state = TrainState(SMALL, make_network_shape(SMALL, images), device=CPU)
     labels = torch.zeros(4, 2, dtype=torch.int64)
     growths = [
         Growth(level=0, height=4, width=4, alpha=1.0, fading=False, last=False, progress=0.5),

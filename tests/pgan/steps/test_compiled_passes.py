@@ -11,7 +11,7 @@ from benchmarks.speed.training import PlainPasses
 from pgan.config import TrainConfig
 from pgan.networks.losses import LOSSES
 from pgan.networks.shape import NetworkShape
-from pgan.steps.compiled_passes import CPU_STEPS_WORTH, CompiledPasses, PassesByPhase, is_worth_compiling, play
+from pgan.steps.compiled_passes import CPU_STEPS_WORTH, CompiledPasses, PassesByPhase, is_worth_compiling, try_passes
 from pgan.steps.passes import Passes
 from pgan.steps.schedule import Growth, Schedule
 from pgan.steps.state import TrainState
@@ -43,7 +43,7 @@ def new_state(**changes) -> TrainState:
 
 def assert_same_game(one: Passes, other: Passes, growth: Growth, *, penalised: bool) -> None:
     """Losses and all gradients, to 1e-5."""
-    first, second = (play(passes, growth, batch=4, penalised=penalised, device=CPU) for passes in (one, other))
+    first, second = (try_passes(passes, growth, batch=4, penalised=penalised, device=CPU) for passes in (one, other))
     assert len(first) == len(second) > 15
     torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-5)
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgan.config import PRESETS, TrainConfig, base_shape, resolve_config
-from pgan.steps.data_order import LabelLaw, batch_indices
+from pgan.config import PRESETS, TrainConfig, find_base_shape, resolve_config
+from pgan.steps.data_order import LabelLaw, pick_batch
 from pgan.steps.schedule import Schedule, ema_decay_at, learning_rate_at, penalty_interval, penalty_weight
 from rasterize.errors import InputError
 
@@ -60,7 +60,7 @@ def test_phases_of_a_run_from_4_to_16_px():
 def test_any_base_times_a_power_of_two_is_reached(short, ratio, doublings, upright):
     sides = (short * 2**doublings, short * ratio * 2**doublings)
     height, width = sides if upright else sides[::-1]
-    h, w, found = base_shape(height, width, start_resolution=4)
+    h, w, found = find_base_shape(height, width, start_resolution=4)
     assert (h * 2**found, w * 2**found) == (height, width)
     assert 4 <= min(h, w) < 8
 
@@ -68,7 +68,7 @@ def test_any_base_times_a_power_of_two_is_reached(short, ratio, doublings, uprig
 @pytest.mark.parametrize(("size", "near"), [((36, 48), "32x48"), ((33, 33), "32x32"), ((2, 2), "4x4")])
 def test_a_size_out_of_reach_is_refused_with_sizes_that_work(size, near):
     with pytest.raises(InputError, match=rf"{size[0]}x{size[1]} pixels cannot be reached.*{near}"):
-        base_shape(*size, start_resolution=4)
+        find_base_shape(*size, start_resolution=4)
 
 
 @given(CONFIGS)
@@ -98,14 +98,14 @@ def test_g_ema_has_the_half_life_it_says_after_a_ramp():
 
 @given(st.integers(1, 40), st.integers(1, 8), st.integers(0, 3))
 def test_each_epoch_shows_each_image_once(count, batch, seed):
-    shown = [batch_indices(nimg, batch=batch, count=count, seed=seed) for nimg in range(0, 2 * count * batch, batch)]
+    shown = [pick_batch(nimg, batch=batch, count=count, seed=seed) for nimg in range(0, 2 * count * batch, batch)]
     epochs = np.concatenate(shown).reshape(-1, count)
     assert (np.sort(epochs, axis=1) == np.arange(count)).all()
 
 
 def test_the_data_order_depends_on_seed_and_epoch_alone():
     def order(nimg, seed):
-        return batch_indices(nimg, batch=50, count=50, seed=seed).tolist()
+        return pick_batch(nimg, batch=50, count=50, seed=seed).tolist()
 
     assert order(0, 1) == order(0, 1)
     assert order(0, 1) != order(0, 2)
@@ -159,7 +159,7 @@ def shown_by(power, *, epochs, seed=1, batch=40):
     law = LabelLaw.of(LABELS, power=power, seed=seed)
     starts = range(0, 1000 * epochs, batch)
     return np.concatenate(
-        [batch_indices(nimg, batch=batch, count=1000, seed=seed, law=law) for nimg in starts]
+        [pick_batch(nimg, batch=batch, count=1000, seed=seed, law=law) for nimg in starts]
     ).reshape(epochs, 1000)
 
 
@@ -183,15 +183,15 @@ def test_label_power_1_is_the_data_order_that_was():
     assert LabelLaw.of(LABELS, power=1.0, seed=1) is None
     assert LabelLaw.of(np.zeros((9, 0)), power=0.0, seed=1) is None  # no labels, no law
     # first images of two epochs as of before there was a law
-    assert batch_indices(0, batch=6, count=50, seed=1).tolist() == [15, 25, 37, 23, 30, 6]
-    assert batch_indices(47, batch=6, count=50, seed=1).tolist() == [18, 13, 38, 35, 30, 18]
+    assert pick_batch(0, batch=6, count=50, seed=1).tolist() == [15, 25, 37, 23, 30, 6]
+    assert pick_batch(47, batch=6, count=50, seed=1).tolist() == [18, 13, 38, 35, 30, 18]
 
 
 def test_a_labelled_order_is_a_function_of_the_images_shown():
     whole = shown_by(0.3, epochs=3, batch=1000).ravel()
     assert whole.tolist() == shown_by(0.3, epochs=3, batch=40).ravel().tolist()
     law = LabelLaw.of(LABELS, power=0.3, seed=1)  # made anew, as by a resumed run
-    across = batch_indices(960, batch=64, count=1000, seed=1, law=law)
+    across = pick_batch(960, batch=64, count=1000, seed=1, law=law)
     assert across.tolist() == whole[960:1024].tolist()
     assert whole.tolist() != shown_by(0.3, epochs=3, seed=2).ravel().tolist()
     assert across[36:46].tolist() == [991, 254, 321, 630, 852, 955, 922, 797, 833, 403]  # whatever process draws it
