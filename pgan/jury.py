@@ -94,8 +94,8 @@ def ask_jury(
 
     Notes
     -----
-    Train D to the end on fakes that do not change: then its logit at x is log p_real(x) / p_fake(x). Fakes may be chosen by it (discriminator rejection sampling, Azadi et al. 2019;
-    Metropolis-Hastings GAN, Turner et al. 2019).
+    Train D to the end on fakes that do not change: then its logit at x is log p_real(x) / p_fake(x). Fakes may be
+    chosen by it (discriminator rejection sampling, Azadi et al. 2019; Metropolis-Hastings GAN, Turner et al. 2019).
 
     Fakes are redrawn so that D looks at what is in the images, and not at how they are painted. D begins afresh: the D
     of training knows all training images by heart. None would be left to tell when it begins to memorise.

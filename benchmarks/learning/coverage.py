@@ -295,7 +295,7 @@ def make_step(config: TrainConfig, images: ImageSet) -> Callable[["Growth"], Non
     """A function that makes the next step of a fresh run, at a moment of growth."""
     import torch  # the benchmark itself does without
 
-    from pgan.run.setup import load_batch, make_run, make_network_shape, read_range_sample
+    from pgan.run.setup import load_batch, make_network_shape, make_run, read_range_sample
     from pgan.steps.state import TrainState
     from pgan.steps.step import train_step
 

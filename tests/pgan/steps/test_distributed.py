@@ -45,7 +45,8 @@ def test_ranks_share_out_a_batch_in_whole_packs_and_the_same_stddev_groups(batch
 )
 def test_a_batch_that_would_tear_a_group_is_refused(batch, pack, group, count):
     config = TrainConfig(batch=batch, pack=pack, stddev_group=group)
-    with pytest.raises(InputError, match=rf"--batch {batch} .* {count} workers: .*a multiple of {group * pack * count}"):
+    multiple = group * pack * count
+    with pytest.raises(InputError, match=rf"--batch {batch} .* {count} workers: .*a multiple of {multiple}"):
         Workers(index=0, count=count).share_of_batch(config)
     assert Workers().share_of_batch(config) is None
 
