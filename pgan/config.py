@@ -24,38 +24,42 @@ class TrainConfig:
     `kimg` counts thousands of real images shown to the discriminator. Defaults are those of the preset `default`.
     """
 
-    loss: str = _setting("ns-r1", f"one of {', '.join(LOSS_NAMES)}")
-    seed: int = _setting(0, "seed of weights, latents and data order")
-    batch: int = _setting(64, "images per step")
-    pack: int = _setting(1, "images the discriminator judges together (PacGAN); 1 = one at a time")
-    start_resolution: int = _setting(4, "pixels of the shorter side in the first phase, at least")
-    base_maps: int = _setting(4096, "feature maps x resolution / 2, where max_maps does not bind")
-    max_maps: int = _setting(256, "most feature maps of a layer")
-    dense_size: int = _setting(256, "width of the discriminator's last hidden layer, and of the generator's dense ones")
-    dense_layers: int = _setting(0, "dense layers in the generator before its first picture; ProGAN has none")
-    latent_size: int = _setting(256, "numbers in a latent")
-    label_size: int = _setting(64, "numbers a label becomes for the generator, where images have labels")
-    label_power: float = _setting(
-        1.0, "training shows a label combination in proportion to its count to this power: 1 as the data, 0 all alike"
+    loss: str = _setting("ns-r1", f"One of {', '.join(LOSS_NAMES)}.")
+    seed: int = _setting(0, "Seed of weights, latents and data order.")
+    batch: int = _setting(64, "Images per step.")
+    pack: int = _setting(1, "Images the discriminator judges together (PacGAN); 1 = one at a time.")
+    start_resolution: int = _setting(4, "Pixels of the shorter side in the first phase, at least.")
+    base_maps: int = _setting(4096, "Feature maps x resolution / 2, where max_maps does not bind.")
+    max_maps: int = _setting(256, "Most feature maps of a layer.")
+    dense_size: int = _setting(
+        256, "Width of the discriminator's last hidden layer, and of the generator's dense ones."
     )
-    first_kimg: float = _setting(600.0, "length of the first phase")
-    fade_kimg: float = _setting(600.0, "length of each fade-in")
-    hold_kimg: float = _setting(600.0, "length of each hold, but for the first and last")
-    last_kimg: float = _setting(4000.0, "length of the hold at full resolution")
-    learning_rate: float = _setting(1e-3, "Adam's, of generator and discriminator alike; a preset's follows --batch")
-    final_rate_share: float = _setting(0.25, "share of the learning rate left at the end of the last phase (cosine)")
-    adam_beta2: float = _setting(0.99, "Adam's second beta; the first is 0; a preset's follows --batch")
-    gamma_scale: float = _setting(0.1, "R1/R2 weight: gamma = gamma_scale x energy of a real / batch")
-    penalty_steps_to_32px: int = _setting(1, "steps between two R1/R2 penalties, up to 32 px")
-    penalty_steps_above: int = _setting(16, "steps between two R1/R2 penalties, above 32 px")
-    ema_half_life_kimg: float = _setting(10.0, "half-life of the running mean of the generator, which makes the images")
-    ema_ramp_share: float = _setting(0.05, "half-life is at most this share of the images shown so far")
-    stddev_group: int = _setting(4, "images per minibatch-stddev group")
-    compile: str = _setting("auto", "compile steps: yes, no, or auto (on CUDA always, on a CPU in long phases)")
-    precision: str = _setting("auto", "of convolutions: fp32, bf16, or auto (bf16 on CUDA, else fp32)")
-    picture_kimg: float = _setting(50.0, "images between two progress pictures")
-    checkpoint_kimg: float = _setting(50.0, "images between two checkpoints")
-    keep_checkpoints: int = _setting(3, "newest checkpoints kept")
+    dense_layers: int = _setting(0, "Dense layers in the generator before its first picture; ProGAN has none.")
+    latent_size: int = _setting(256, "Numbers in a latent.")
+    label_size: int = _setting(64, "Numbers a label becomes for the generator, where images have labels.")
+    label_power: float = _setting(
+        1.0, "Training shows a label combination in proportion to its count to this power: 1 as the data, 0 all alike."
+    )
+    first_kimg: float = _setting(600.0, "Length of the first phase.")
+    fade_kimg: float = _setting(600.0, "Length of each fade-in.")
+    hold_kimg: float = _setting(600.0, "Length of each hold, but for the first and last.")
+    last_kimg: float = _setting(4000.0, "Length of the hold at full resolution.")
+    learning_rate: float = _setting(1e-3, "Adam's, of generator and discriminator alike. A preset's follows --batch.")
+    final_rate_share: float = _setting(0.25, "Share of the learning rate left at the end of the last phase (cosine).")
+    adam_beta2: float = _setting(0.99, "Adam's second beta; the first is 0. A preset's follows --batch.")
+    gamma_scale: float = _setting(0.1, "R1/R2 weight: gamma = gamma_scale x energy of a real / batch.")
+    penalty_steps_to_32px: int = _setting(1, "Steps between two R1/R2 penalties, up to 32 px.")
+    penalty_steps_above: int = _setting(16, "Steps between two R1/R2 penalties, above 32 px.")
+    ema_half_life_kimg: float = _setting(
+        10.0, "Half-life of the running mean of the generator, which makes the images."
+    )
+    ema_ramp_share: float = _setting(0.05, "Half-life is at most this share of the images shown so far.")
+    stddev_group: int = _setting(4, "Images per minibatch-stddev group.")
+    compile: str = _setting("auto", "Compile steps: yes, no, or auto (always on CUDA, in long phases on a CPU).")
+    precision: str = _setting("auto", "Type of convolutions: fp32, bf16, or auto (bf16 on CUDA, else fp32).")
+    picture_kimg: float = _setting(50.0, "Images between two progress pictures.")
+    checkpoint_kimg: float = _setting(50.0, "Images between two checkpoints.")
+    keep_checkpoints: int = _setting(3, "Newest checkpoints kept.")
 
     def __post_init__(self) -> None:
         faults = [fault for wrong, fault in self._checks() if wrong]
@@ -100,8 +104,8 @@ PRESETS: Mapping[str, TrainConfig] = {
     # points), by decoding the fakes. Fast small steps (learning rate 0.002 → 0.02, beta2 0.99 → 0.9) and a strong
     # penalty (gamma_scale 0.03 → 0.13) were each worth a multiple of the training time. No trial of the very 0.36 is
     # written down. One hidden layer lets G choose between strokes instead of mixing them.
-    # Measured since on real data (docs/fidelity.md): latents of 64 to 256 numbers are alike, and half-lives of 0.5 to
-    # 8 kimg; a rate that falls to a fifth instead of a twentieth is no better. Loss and pack: see "default".
+    # Measured since on real data (docs/experiments.md): latents of 64 to 256 numbers are alike, and so are half-lives of
+    # 0.5 to 8 kimg. A rate that falls to a fifth instead of a twentieth is no better. Loss and pack: see "default".
     "tiny": TrainConfig(
         batch=16,
         start_resolution=8,

@@ -25,7 +25,7 @@ from rasterize.workers import run_parts
 
 BATCH = 64  # images of each side in a step; set by hand, not swept
 READ = 512  # images judged at a time; set by hand
-# Of AdamW. Set by hand, not swept; a rate that falls is no better (docs/fidelity.md, "What was tried").
+# Of AdamW. Set by hand, not swept; a rate that falls is no better (docs/experiments.md, "The choice").
 RATE, DECAY = 2e-3, 1e-3
 FOLLOW = 0.01  # share of the weights' mean that is renewed at each step; set by hand, not swept
 # Share of the images that a D does not learn from: they say which of its weights are best. Set by hand, not swept.

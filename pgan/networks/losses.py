@@ -90,7 +90,7 @@ class Loss:
 
 LOSSES: Mapping[str, Loss] = {
     # Goodfellow et al. 2014, non-saturating, with R1. Ahead in coverage (docs/benchmarks/training.md) and in the
-    # ablation of docs/fidelity.md, and so the default.
+    # ablation of docs/experiments.md, and so the default.
     "ns-r1": Loss(
         of_d=_non_saturating_d,
         of_g=lambda real, fake: F.softplus(-fake).mean(),
