@@ -13,6 +13,7 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def _setting(default: Any, meaning: str) -> Any:
+    """Make a field with a help text."""
     return field(default=default, metadata={"help": meaning})
 
 
@@ -20,41 +21,45 @@ def _setting(default: Any, meaning: str) -> Any:
 class TrainConfig:
     """All settings of a run; each field is also a flag of `python -m pgan train` (`fade_kimg` is `--fade-kimg`).
 
-    `kimg` counts thousands of real images shown to D. Defaults are those of the preset `default`.
+    `kimg` counts thousands of real images shown to the discriminator. Defaults are those of the preset `default`.
     """
 
-    loss: str = _setting("ns-r1", f"one of {', '.join(LOSS_NAMES)}")
-    seed: int = _setting(0, "seed of weights, latents and data order")
-    batch: int = _setting(64, "images per step")
-    pack: int = _setting(1, "images D judges together (PacGAN); 1 = one at a time")
-    start_resolution: int = _setting(4, "pixels of the shorter side in the first phase, at least")
-    base_maps: int = _setting(4096, "feature maps x resolution / 2, where max_maps does not bind")
-    max_maps: int = _setting(256, "most feature maps of a layer")
-    dense_size: int = _setting(256, "width of the dense layers: D's last hidden one, and those of G, if any")
-    dense_layers: int = _setting(0, "dense layers in G before its first picture; ProGAN has none")
-    latent_size: int = _setting(256, "numbers in z")
-    label_size: int = _setting(64, "numbers a label becomes for G, where images have labels")
-    label_power: float = _setting(
-        1.0, "training shows a label combination in proportion to its count to this power: 1 as the data, 0 all alike"
+    loss: str = _setting("ns-r1", f"One of {', '.join(LOSS_NAMES)}.")
+    seed: int = _setting(0, "Seed of weights, latents and data order.")
+    batch: int = _setting(64, "Images per step.")
+    pack: int = _setting(1, "Images the discriminator judges together (PacGAN); 1 = one at a time.")
+    start_resolution: int = _setting(4, "Pixels of the shorter side in the first phase, at least.")
+    base_maps: int = _setting(4096, "Feature maps x resolution / 2, where max_maps does not bind.")
+    max_maps: int = _setting(256, "Most feature maps of a layer.")
+    dense_size: int = _setting(
+        256, "Width of the discriminator's last hidden layer, and of the generator's dense ones."
     )
-    first_kimg: float = _setting(600.0, "length of the first phase")
-    fade_kimg: float = _setting(600.0, "length of each fade-in")
-    hold_kimg: float = _setting(600.0, "length of each hold, but for the first and last")
-    last_kimg: float = _setting(4000.0, "length of the hold at full resolution")
-    learning_rate: float = _setting(1e-3, "Adam's, of G and D alike; a preset's follows --batch")
-    final_rate_share: float = _setting(0.25, "share of the learning rate left at the end of the last phase (cosine)")
-    adam_beta2: float = _setting(0.99, "Adam's second beta; the first is 0; a preset's follows --batch")
-    gamma_scale: float = _setting(0.1, "R1/R2 weight: gamma = gamma_scale x energy of a real / batch")
-    penalty_steps_to_32px: int = _setting(1, "steps between two R1/R2 penalties, up to 32 px")
-    penalty_steps_above: int = _setting(16, "steps between two R1/R2 penalties, above 32 px")
-    ema_half_life_kimg: float = _setting(10.0, "half-life of G_ema")
-    ema_ramp_share: float = _setting(0.05, "half-life is at most this share of the images shown so far")
-    stddev_group: int = _setting(4, "images per minibatch-stddev group")
-    compile: str = _setting("auto", "compile steps: yes, no, or auto (on CUDA always, on a CPU in long phases)")
-    precision: str = _setting("auto", "of convolutions: fp32, bf16, or auto (bf16 on CUDA, else fp32)")
-    picture_kimg: float = _setting(50.0, "images between two progress pictures")
-    checkpoint_kimg: float = _setting(50.0, "images between two checkpoints")
-    keep_checkpoints: int = _setting(3, "newest checkpoints kept")
+    dense_layers: int = _setting(0, "Dense layers in the generator before its first picture; ProGAN has none.")
+    latent_size: int = _setting(256, "Numbers in a latent.")
+    label_size: int = _setting(64, "Numbers a label becomes for the generator, where images have labels.")
+    label_power: float = _setting(
+        1.0, "Training shows a label combination in proportion to its count to this power: 1 as the data, 0 all alike."
+    )
+    first_kimg: float = _setting(600.0, "Length of the first phase.")
+    fade_kimg: float = _setting(600.0, "Length of each fade-in.")
+    hold_kimg: float = _setting(600.0, "Length of each hold, but for the first and last.")
+    last_kimg: float = _setting(4000.0, "Length of the hold at full resolution.")
+    learning_rate: float = _setting(1e-3, "Adam's, of generator and discriminator alike. A preset's follows --batch.")
+    final_rate_share: float = _setting(0.25, "Share of the learning rate left at the end of the last phase (cosine).")
+    adam_beta2: float = _setting(0.99, "Adam's second beta; the first is 0. A preset's follows --batch.")
+    gamma_scale: float = _setting(0.1, "R1/R2 weight: gamma = gamma_scale x energy of a real / batch.")
+    penalty_steps_to_32px: int = _setting(1, "Steps between two R1/R2 penalties, up to 32 px.")
+    penalty_steps_above: int = _setting(16, "Steps between two R1/R2 penalties, above 32 px.")
+    ema_half_life_kimg: float = _setting(
+        10.0, "Half-life of the running mean of the generator, which makes the images."
+    )
+    ema_ramp_share: float = _setting(0.05, "Half-life is at most this share of the images shown so far.")
+    stddev_group: int = _setting(4, "Images per minibatch-stddev group.")
+    compile: str = _setting("auto", "Compile steps: yes, no, or auto (always on CUDA, in long phases on a CPU).")
+    precision: str = _setting("auto", "Type of convolutions: fp32, bf16, or auto (bf16 on CUDA, else fp32).")
+    picture_kimg: float = _setting(50.0, "Images between two progress pictures.")
+    checkpoint_kimg: float = _setting(50.0, "Images between two checkpoints.")
+    keep_checkpoints: int = _setting(3, "Newest checkpoints kept.")
 
     def __post_init__(self) -> None:
         faults = [fault for wrong, fault in self._checks() if wrong]
@@ -62,6 +67,7 @@ class TrainConfig:
             raise InputError(f"training settings: {'; '.join(faults)}")
 
     def _checks(self) -> list[tuple[bool, str]]:
+        """List what may be wrong: (whether it is, what to say)."""
         positive = ("batch", "pack", "max_maps", "base_maps", "latent_size", "label_size", "dense_size", "stddev_group")
         positive += ("learning_rate", "penalty_steps_to_32px", "penalty_steps_above", "last_kimg")
         positive += ("picture_kimg", "checkpoint_kimg", "keep_checkpoints")
@@ -89,14 +95,17 @@ class TrainConfig:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as a JSON object."""
+        """Return the settings as a JSON object."""
         return asdict(self)
 
 
 PRESETS: Mapping[str, TrainConfig] = {
-    # For a CPU, minutes. Tuned on simulated trips, one per image between 30 stations, by decoding the fakes: fast
-    # small steps (learning rate 0.002 → 0.02, beta2 0.99 → 0.9) and a strong penalty (gamma_scale 0.03 → 0.13) were
-    # each worth a multiple of the training time; one hidden layer lets G choose between places instead of mixing them.
+    # For a CPU, minutes. Tried by hand, not swept, on simulated sparse pictures of strokes (one stroke each, between 30
+    # points), by decoding the fakes. Fast small steps (learning rate 0.002 → 0.02, beta2 0.99 → 0.9) and a strong
+    # penalty (gamma_scale 0.03 → 0.13) were each worth a multiple of the training time. No trial of the very 0.36 is
+    # written down. One hidden layer lets G choose between strokes instead of mixing them.
+    # Measured since on real data (docs/experiments.md): latents of 64 to 256 numbers are alike, and so are half-lives of
+    # 0.5 to 8 kimg. A rate that falls to a fifth instead of a twentieth is no better. Loss and pack: see "default".
     "tiny": TrainConfig(
         batch=16,
         start_resolution=8,
@@ -120,8 +129,10 @@ PRESETS: Mapping[str, TrainConfig] = {
         picture_kimg=2.0,
         checkpoint_kimg=10.0,
     ),
+    # For a GPU. Loss and pack are the winners of the coverage benchmark on a CPU (docs/benchmarks/training.md), with
+    # `tiny`. All else was set by hand, between `tiny` and `paper`, and is not measured: no GPU was at hand.
     "default": TrainConfig(),
-    # Karras et al. 2018 as published, but for a batch of 64 throughout
+    # Karras et al. 2018 as published, but for a batch of 64 throughout.
     "paper": TrainConfig(
         loss="wgan-gp",
         base_maps=8192,
@@ -135,7 +146,7 @@ PRESETS: Mapping[str, TrainConfig] = {
 
 
 def resolve_config(preset: str, changes: Mapping[str, Any]) -> TrainConfig:
-    """A preset with some settings changed; raises `InputError` on an unknown preset or a setting that cannot be.
+    """Change some settings of a preset; raises `InputError` on an unknown preset or a setting that cannot be.
 
     The rates of a preset hold at its batch. With another one, κ times as large, those that are not given follow by the
     rule for Adam: learning rate · √κ, and beta2^κ, which keeps the memory of its second moment at as many images
@@ -155,11 +166,29 @@ def resolve_config(preset: str, changes: Mapping[str, Any]) -> TrainConfig:
     return replace(reference, **(following | dict(changes)))
 
 
-def base_shape(height: int, width: int, *, start_resolution: int) -> tuple[int, int, int]:
-    """The size of the first phase and the doublings from there: (height, width, doublings).
+def find_base_shape(height: int, width: int, *, start_resolution: int) -> tuple[int, int, int]:
+    """Find the size of the first phase, from which doubling leads to full size.
 
-    The frame is halved while it divides and its shorter side stays at least `start_resolution`. Raises `InputError`
-    where that ends at twice `start_resolution` or more, so that the size cannot be reached by doubling.
+    The frame is halved while it divides and its shorter side stays at least `start_resolution`.
+
+    Parameters
+    ----------
+    height, width : int
+        Pixels of a full-size image.
+    start_resolution : int
+        Pixels of the shorter side in the first phase, at least.
+
+    Returns
+    -------
+    height, width : int
+        Pixels of an image in the first phase.
+    doublings : int
+        Levels after the first.
+
+    Raises
+    ------
+    InputError
+        The shorter side ends at twice `start_resolution` or more, so that the size cannot be reached by doubling.
     """
     doublings = 0
     h, w = height, width
@@ -175,7 +204,7 @@ def base_shape(height: int, width: int, *, start_resolution: int) -> tuple[int, 
 
 
 def _sizes_near(height: int, width: int, start: int) -> str:
-    """Up to three sizes with both sides a base times the same power of two, nearest first."""
+    """Name up to three sizes with both sides a base times the same power of two, nearest first."""
     power = 2 ** max(0, int(log2(min(height, width) / start)))
     sizes = {
         (max(h, start) * factor, max(w, start) * factor)

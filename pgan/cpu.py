@@ -4,7 +4,8 @@ import ctypes
 import os
 import sys
 
-# of glibc's malloc.h, each with the value it gets: the largest threshold allowed; never; 64 MB at a time
+# Of glibc's malloc.h, each with the value it gets: the largest threshold allowed; never; 64 MB at a time. Set by hand;
+# docs/benchmarks/training.md tells what they are for.
 MALLOC = {"M_MMAP_THRESHOLD": (-3, 1 << 25), "M_TRIM_THRESHOLD": (-1, (1 << 31) - 1), "M_TOP_PAD": (-2, 1 << 26)}
 
 

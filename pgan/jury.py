@@ -23,21 +23,33 @@ from rasterize.files import write_atomically
 from rasterize.imageset import ImageSet
 from rasterize.workers import run_parts
 
-BATCH, READ = 64, 512  # images of each side in a step; images judged at a time
-RATE, DECAY = 2e-3, 1e-3  # of AdamW
-FOLLOW = 0.01  # share of the weights' mean that is renewed at each step
-HELD_OUT = 1 / 6  # share of the images that a D does not learn from: they say which of its weights are best
-MOST_HELD_OUT = 10_000
-ROUND = 400  # steps between two looks at held-out images
-WIDER = 3  # times as wide a last hidden layer as the D of the game has: there it tells how frequent what it sees is
-FEWEST = 5 * BATCH
+BATCH = 64  # images of each side in a step; set by hand, not swept
+READ = 512  # images judged at a time; set by hand
+# Of AdamW. Set by hand, not swept; a rate that falls is no better (docs/experiments.md, "The choice").
+RATE, DECAY = 2e-3, 1e-3
+FOLLOW = 0.01  # share of the weights' mean that is renewed at each step; set by hand, not swept
+# Share of the images that a D does not learn from: they say which of its weights are best. Set by hand, not swept.
+HELD_OUT = 1 / 6
+MOST_HELD_OUT = 10_000  # set by hand
+ROUND = 400  # steps between two looks at held-out images; set by hand, not swept
+# Times as wide a last hidden layer as the D of training has. Tried by hand: it tells held-out images better after as
+# many images; other factors were not swept.
+WIDER = 3
+FEWEST = 5 * BATCH  # set by hand
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutScore:
-    """How well a D tells images that it has not learnt from, after `kimg` thousand reals.
+    """How well a discriminator tells images that it has not learnt from.
 
-    `loss` is its mean cross-entropy, in nats (log 2 = .693 is guessing); `auc` .5 is guessing, 1 is certainty.
+    Attributes
+    ----------
+    kimg : float
+        Thousands of reals that it had learnt from by then.
+    loss : float
+        Mean cross-entropy in nats; log 2 = .693 is guessing.
+    auc : float
+        .5 is guessing, 1 is certainty.
     """
 
     kimg: float
@@ -45,30 +57,60 @@ class HeldOutScore:
     auc: float
 
     def __str__(self) -> str:
-        return f"{self.kimg:8.1f} kimg  held out: loss {self.loss:.4f}, AUC {self.auc:.3f}"
+        return f"{self.kimg:8.1f} kimg  held-out images: loss {self.loss:.4f}, AUC {self.auc:.3f}"
 
 
 def ask_jury(
     run_folder: Path, *, jury: int, kimg: float, seed: int, device: torch.device, workers: int | None = None
 ) -> list[HeldOutScore]:
-    """Write RUN/redrawn/verdicts.npy: for each of its trips the log of how much likelier it is among the real ones.
+    """Let a jury of discriminators judge RUN/redrawn, and write RUN/redrawn/verdicts.npy.
 
-    A D is trained as in the game, but on fakes that do not change, and to the end: it then is the ratio of the two
-    densities, by which fakes may be chosen (discriminator rejection sampling, Azadi et al. 2019; Metropolis-Hastings
-    GAN, Turner et al. 2019). Redrawn fakes are drawn by the codec from what was decoded, so that D looks at what is in
-    the images and not at how they are painted. It begins afresh: the D of the game knows all training images by heart,
-    so that none is left to tell when it stops learning and begins to memorise. Each of the `jury` holds out other
-    images; the verdict is the mean of theirs. `workers` processes share them, None is this one alone; the result is the
-    same. Raises `InputError` on sets that do not mean the same or are too small.
+    A verdict is the log of how much likelier an image is among the real ones than among the redrawn ones.
+
+    Parameters
+    ----------
+    run_folder : Path
+        Holds images/, a finished model/, and redrawn/: fakes drawn anew by the codec from what they show.
+    jury : int
+        How many discriminators; each holds out other images, and the verdict is the mean of theirs.
+    kimg : float
+        Thousands of reals that each learns from.
+    seed : int
+        Seed of the jury and of what it sees.
+    device : torch.device
+        Where to compute.
+    workers : int, optional
+        Processes that share the jury; None for this one alone. The result is the same.
+
+    Returns
+    -------
+    list of HeldOutScore
+        How well each of them tells. verdicts.npy is float32 [N], one for each image of RUN/redrawn.
+
+    Raises
+    ------
+    InputError
+        The two image sets do not mean the same, or are too small; or a verdict is not finite.
+
+    Notes
+    -----
+    Train D to the end on fakes that do not change: then its logit at x is log p_real(x) / p_fake(x). Fakes may be
+    chosen by it (discriminator rejection sampling, Azadi et al. 2019; Metropolis-Hastings GAN, Turner et al. 2019).
+
+    Fakes are redrawn so that D looks at what is in the images, and not at how they are painted. D begins afresh: the D
+    of training knows all training images by heart. None would be left to tell when it begins to memorise.
     """
     if jury < 1:
-        raise InputError(f"--jury {jury}: at least one D must judge")
+        raise InputError(f"--jury {jury}: at least one discriminator must judge")
     reals, fakes = _open_sides(run_folder)
-    refuse_unlike(reals, fakes)
+    _refuse_unlike(reals, fakes)
+
+    # Train each discriminator, here or in workers, and take the mean of their logits.
     threads = torch.get_num_threads()
-    learn = partial(_train_member, run_folder, kimg=kimg, seed=seed, device=device, threads=threads)
-    verdicts, scores = zip(*run_parts(learn, range(jury), workers=workers), strict=True)
+    train_member = partial(_train_member, run_folder, kimg=kimg, seed=seed, device=device, threads=threads)
+    verdicts, scores = zip(*run_parts(train_member, range(jury), workers=workers), strict=True)
     verdicts = np.mean(verdicts, axis=0)
+
     if not np.isfinite(verdicts).all():
         raise InputError(f"{fakes.folder}: the jury's verdicts are not finite; judge again with another --seed")
     with write_atomically(fakes.folder / "verdicts.npy") as temporary:
@@ -76,7 +118,7 @@ def ask_jury(
     return list(scores)
 
 
-def refuse_unlike(reals: ImageSet, fakes: ImageSet) -> None:
+def _refuse_unlike(reals: ImageSet, fakes: ImageSet) -> None:
     """Raise `InputError` unless the images of both sets mean the same, and are enough to learn from."""
     if (fakes.shape, fakes.factors) != (reals.shape, reals.factors):
         raise InputError(
@@ -85,34 +127,49 @@ def refuse_unlike(reals: ImageSet, fakes: ImageSet) -> None:
         )
     for images in (reals, fakes):
         if len(images) < FEWEST:
-            raise InputError(f"{images.folder}: {len(images)} images; D needs at least {FEWEST} of each to judge")
+            raise InputError(
+                f"{images.folder}: {len(images)} images; a discriminator needs at least {FEWEST} of each to judge"
+            )
 
 
 def _open_sides(run_folder: Path) -> tuple[ImageSet, ImageSet]:
-    """Reals and fakes, one trip to an image."""
+    """Open reals and fakes, each image with one stroke."""
     return ImageSet.open(run_folder / "images").one_by_one(), ImageSet.open(run_folder / "redrawn")
 
 
 def _train_member(
     run_folder: Path, member: int, *, kimg: float, seed: int, device: torch.device, threads: int
 ) -> tuple[NDArray, HeldOutScore]:
-    """The verdicts of one of the jury, float32 [N], and how well it tells."""
+    """Train one of the jury; return its verdicts, float32 [N], and how well it tells."""
     prepare_cpu(threads)  # of a worker, too
     snapshot = load_snapshot(run_folder / "model")
     scales, shape = snapshot.scales[-1].to(device), snapshot.generator.shape
-    # each image by itself: no packs, no deviation of a group
+    # A D like that of training, but it judges each image by itself: no packs, no deviation of a group.
     shape = replace(shape, pack=1, stddev_group=1, dense_size=WIDER * shape.dense_size)
     network = make_networks(shape, seed=seed + member)[1].to(device)
+    # Train it on most images of both sides.
     sides = [_Side.of(images, scales, member=member, seed=seed) for images in _open_sides(run_folder)]
-    best, found = _learn(network, *sides, kimg=kimg, seed=seed + member)
+    best, score = _train(network, *sides, kimg=kimg, seed=seed + member)
+    print(f"discriminator {member + 1}: {score}", flush=True)
+    # Judge all fakes with its best weights.
     network.load_state_dict(best)
-    print(f"D {member + 1}: {found}", flush=True)
-    return np.concatenate(list(_logits(network, sides[1], np.arange(sides[1].count)))), found
+    fakes = sides[1]
+    return np.concatenate(list(_judge(network, fakes, np.arange(fakes.count)))), score
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Side:
-    """Reals or fakes: their images on the device, and which one D learns from and which it does not."""
+    """The images of one side, reals or fakes.
+
+    Attributes
+    ----------
+    images : RealImages
+        All of them, as batches on the device.
+    scales : (C,) float32
+        What standardises them.
+    learnt, held_out : (n,) int64
+        Which ones D learns from, and which it does not.
+    """
 
     images: RealImages
     scales: Tensor
@@ -121,60 +178,69 @@ class _Side:
 
     @classmethod
     def of(cls, images: ImageSet, scales: Tensor, *, member: int, seed: int) -> "_Side":
+        """Hold out some of the images, others for each member of the jury."""
         held_out = min(MOST_HELD_OUT, round(HELD_OUT * len(images)))
         order = np.roll(np.random.default_rng(seed).permutation(len(images)), -member * held_out)
-        reals = RealImages(images, scales.device)
-        return cls(images=reals, scales=scales, learnt=order[held_out:], held_out=order[:held_out])
+        return cls(
+            images=RealImages(images, scales.device),
+            scales=scales,
+            learnt=order[held_out:],
+            held_out=order[:held_out],
+        )
 
     @property
     def count(self) -> int:
         """How many images there are."""
         return len(self.learnt) + len(self.held_out)
 
-    def batch(self, which: NDArray) -> tuple[Tensor, Tensor | None]:
-        """Standardised images [n, C, H, W] and labels [n, F]; None without factors."""
-        levels, labels = self.images.batch(which)
+    def load_batch(self, rows: NDArray) -> tuple[Tensor, Tensor | None]:
+        """Load standardised images [n, C, H, W] and labels [n, F]; None without factors."""
+        levels, labels = self.images.load_batch(rows)
         return standardise(levels, self.scales), labels
 
 
-def _learn(
+def _train(
     network: Discriminator, reals: _Side, fakes: _Side, *, kimg: float, seed: int
 ) -> tuple[dict[str, Tensor], HeldOutScore]:
-    """Train; those weights, a running mean over steps, by which held-out images are told best."""
+    """Train a discriminator; return those weights, a mean over steps, with the lowest loss on held-out images."""
     rng, level = np.random.default_rng(seed), network.shape.levels - 1
     adam = torch.optim.AdamW(network.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=DECAY)
     steps = max(1, round(1000 * kimg / BATCH))
-    mean, weights, found = deepcopy(network), network.state_dict(), None
+    mean, weights, best = deepcopy(network), network.state_dict(), None
     for step in range(1, steps + 1):
-        sides = [side.batch(rng.choice(side.learnt, BATCH)) for side in (reals, fakes)]
+        # One step of D with the non-saturating loss, reals and fakes judged together.
+        sides = [side.load_batch(rng.choice(side.learnt, BATCH)) for side in (reals, fakes)]
         images, labels = zip(*sides, strict=True)
         both = None if labels[0] is None else torch.cat(labels)
-        real, fake = network(torch.cat(images), both, level, parts=2).chunk(2)
+        real, fake = network(torch.cat(images), both, level, batches=2).chunk(2)
         loss = F.softplus(-real).mean() + F.softplus(fake).mean()
         adam.zero_grad()
         loss.backward()
         adam.step()
+        # Follow with the mean of the weights.
         move_average(mean, network, FOLLOW)
+        # Now and then look at held-out images, and keep the mean that tells them best.
         if step % ROUND and step < steps:
             continue
-        now = _measure(mean, reals, fakes, kimg=step * BATCH / 1000)
-        print(now, flush=True)
-        if found is None or now.loss < found.loss:
-            weights, found = deepcopy(mean.state_dict()), now
-    return weights, found
+        score = _score_held_out(mean, reals, fakes, kimg=step * BATCH / 1000)
+        print(score, flush=True)
+        if best is None or score.loss < best.loss:
+            weights, best = deepcopy(mean.state_dict()), score
+    return weights, best
 
 
-def _measure(network: Discriminator, reals: _Side, fakes: _Side, *, kimg: float) -> HeldOutScore:
-    """How well held-out images are told."""
-    real, fake = (np.concatenate(list(_logits(network, side, side.held_out))) for side in (reals, fakes))
+def _score_held_out(network: Discriminator, reals: _Side, fakes: _Side, *, kimg: float) -> HeldOutScore:
+    """Measure how well held-out images are told."""
+    real, fake = (np.concatenate(list(_judge(network, side, side.held_out))) for side in (reals, fakes))
     loss = (np.logaddexp(0, -real).mean() + np.logaddexp(0, fake).mean()) / 2
+    # AUC: the share of pairs in which the real has the higher logit; a tie counts half.
     below = np.searchsorted(np.sort(fake), real, "left") + np.searchsorted(np.sort(fake), real, "right")
     return HeldOutScore(kimg=kimg, loss=float(loss), auc=float(below.mean() / 2 / len(fake)))
 
 
 @torch.no_grad()
-def _logits(network: Discriminator, side: _Side, which: NDArray) -> Iterator[NDArray]:
-    """float32 [n], batch by batch."""
-    for begin in range(0, len(which), READ):
-        images, labels = side.batch(which[begin : begin + READ])
+def _judge(network: Discriminator, side: _Side, rows: NDArray) -> Iterator[NDArray]:
+    """Yield the logits of some images, float32 [n], batch by batch."""
+    for begin in range(0, len(rows), READ):
+        images, labels = side.load_batch(rows[begin : begin + READ])
         yield network(images, labels, network.shape.levels - 1).float().cpu().numpy()

@@ -17,8 +17,18 @@ from rasterize.errors import InputError
 class Snapshot:
     """All that sampling needs.
 
-    scales : float32 [levels, C], see `estimate_scales`. spec : the image set's spec, JSON text. label_rows : int64
-    [U, F], the distinct labels of the training images; label_counts : int64 [U], how many images had each.
+    Attributes
+    ----------
+    generator : Generator
+        G with the weights of G_ema.
+    scales : (levels, C) float32
+        See `estimate_scales`.
+    spec : str
+        The image set's spec, JSON text.
+    label_rows : (U, F) int64
+        The distinct labels of the training images.
+    label_counts : (U,) int64
+        How many images had each.
     """
 
     generator: Generator
@@ -49,16 +59,16 @@ def load_snapshot(model: Path) -> Snapshot:
         saved = read_tensors(path, device=torch.device("cpu"))
         generator = Generator(NetworkShape.from_json(saved["network"]))
         generator.load_state_dict(saved["generator"])
-        parts = {name: saved[name] for name in ("scales", "spec", "label_rows", "label_counts")}
+        fields = {name: saved[name] for name in ("scales", "spec", "label_rows", "label_counts")}
     except InputError as refusal:
         raise InputError(f"{refusal}; `python -m pgan train` makes it again from the last checkpoint") from refusal
     except FOREIGN as error:
         raise InputError(f"{path}: not a snapshot ({first_line(error)}); remove it and train again") from error
-    return Snapshot(generator=generator.requires_grad_(False), **parts)
+    return Snapshot(generator=generator.requires_grad_(False), **fields)
 
 
 def count_labels(labels: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Distinct rows of labels [N, F] and how often each occurs: (int64 [U, F], int64 [U])."""
+    """Find the distinct rows of labels [N, F] and how often each occurs: (int64 [U, F], int64 [U])."""
     rows = torch.as_tensor(labels).long()
     if rows.shape[1] == 0:  # no factors: one label for all
         return rows[:1], torch.tensor([len(rows)])

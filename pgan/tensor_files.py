@@ -16,19 +16,19 @@ from rasterize.errors import InputError
 from rasterize.files import write_atomically, write_json
 
 VERSION = 2
-# what torch.load raises on files that are foreign or malicious though their SHA-256 is right
+# What torch.load raises on files that are foreign or malicious though their SHA-256 is right.
 FOREIGN = (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError)
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def manifest_path(path: Path) -> Path:
-    """The file beside `path` that holds its SHA-256."""
+    """Return the file beside `path` that holds its SHA-256."""
     return path.with_suffix(".json")
 
 
 def to_bytes(content: Mapping[str, Any]) -> tuple[bytes, str]:
-    """Tensors and plain numbers as bytes, and their SHA-256."""
+    """Turn tensors and plain numbers into bytes; return them with their SHA-256."""
     buffer = BytesIO()
     torch.save({**content, "version": VERSION}, buffer)
     data = buffer.getvalue()
@@ -36,23 +36,34 @@ def to_bytes(content: Mapping[str, Any]) -> tuple[bytes, str]:
 
 
 def from_bytes(data: bytes, *, device: torch.device) -> dict[str, Any]:
-    """The inverse of `to_bytes`, on `device`; nothing is executed."""
+    """Bring back on `device` what `to_bytes` was given; nothing is executed."""
     return torch.load(BytesIO(data), map_location=device, weights_only=True)
 
 
 def write_tensors(path: Path, data: bytes, *, sha256: str) -> None:
-    """Write `path` and, before it appears, its manifest; a kill leaves the file whole or absent."""
+    """Write `path` and, before it appears, its manifest; a kill leaves the file whole or absent.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    data : bytes
+        Its content, of `to_bytes`.
+    sha256 : str
+        The SHA-256 of `data`, in hex.
+    """
     with write_atomically(path) as temporary:
         temporary.write_bytes(data)
         write_json(manifest_path(path), {"file": path.name, "bytes": len(data), "sha256": sha256})
 
 
 def read_tensors(path: Path, *, device: torch.device) -> dict[str, Any]:
-    """What `to_bytes` was given, on `device`.
+    """Read on `device` what `to_bytes` was given.
 
     Nothing in the file is executed (`weights_only`). Raises `InputError` with the reason if the file is not exactly
     what its manifest says, is not ours, or is of another version.
     """
+    # Whole, as its manifest says.
     try:
         manifest = json.loads(manifest_path(path).read_text(encoding="utf-8"))
         size, sha256 = manifest["bytes"], manifest["sha256"]
@@ -63,6 +74,7 @@ def read_tensors(path: Path, *, device: torch.device) -> dict[str, Any]:
         raise InputError(f"{path}: {len(data)} bytes, its manifest says {size}: cut short, or not this file")
     if hashlib.sha256(data).hexdigest() != sha256:
         raise InputError(f"{path}: SHA-256 is not that of its manifest: damaged or changed")
+    # Ours, and of a version that this program reads.
     try:
         content = from_bytes(data, device=device)
         version = content["version"]
@@ -74,7 +86,7 @@ def read_tensors(path: Path, *, device: torch.device) -> dict[str, Any]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a message, or the name of an error without one."""
+    """Return the first line of a message, or the name of an error without one."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
@@ -84,14 +96,14 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename or folder
+        path = error.filename or folder
         if error.errno in FULL:
             raise InputError(
-                f"{where}: cannot be written: {error.strerror}; free some space, then the same command goes on from "
+                f"{path}: cannot be written: {error.strerror}; free some space, then the same command goes on from "
                 "the last checkpoint"
             ) from error
         if error.errno in CLOSED:
             raise InputError(
-                f"{where}: cannot be written: {error.strerror}; make {folder} writable, or give another --run"
+                f"{path}: cannot be written: {error.strerror}; make {folder} writable, or give another --run"
             ) from error
         raise

@@ -3,18 +3,24 @@
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from pgan.config import TrainConfig
+from pgan.networks.discriminator import Discriminator
+from pgan.networks.generator import Generator
+from pgan.networks.shape import NetworkShape
 from pgan.run.checkpoint import list_checkpoints
 from pgan.snapshot import load_snapshot
+from pgan.steps.state import make_networks
 from rasterize.imageset import write_image_set
 from rasterize.spec import Factor
 from rasterize.strokes.channels import LinearChannel
@@ -41,6 +47,14 @@ SMALL = TrainConfig(
     picture_kimg=0.2,
     checkpoint_kimg=0.04,
 )
+SHORT = replace(SMALL, first_kimg=0.04, fade_kimg=0.04, last_kimg=0.04)  # 30 steps, checkpoints after 0, 10, 20 and 30
+
+
+def make_small_networks(image_shape, factor_sizes=(), **changes) -> tuple[NetworkShape, Generator, Discriminator]:
+    """Make networks of a few maps for images [C, H, W], with some settings changed."""
+    config = TrainConfig(**{"batch": 4, "base_maps": 32, "max_maps": 16, "latent_size": 8, "label_size": 6} | changes)
+    shape = NetworkShape.of(config, image_shape, factor_sizes=factor_sizes)
+    return shape, *make_networks(shape, seed=0)
 
 
 def bars(count: int, channels: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -66,6 +80,11 @@ def make_run(folder: Path, *, count=64, channels=1, height=8, width=8, factors=F
     images, labels = bars(count, channels, height, width)
     write_image_set(folder / "images", spec, [images], labels[:, : len(factors)])
     return folder
+
+
+def copy_run(run: Path, folder: Path) -> Path:
+    """Copy a run folder into another folder."""
+    return Path(shutil.copytree(run, folder / "run"))
 
 
 def command(run: Path, config: TrainConfig) -> list[str]:

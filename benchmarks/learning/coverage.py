@@ -295,11 +295,11 @@ def make_step(config: TrainConfig, images: ImageSet) -> Callable[["Growth"], Non
     """A function that makes the next step of a fresh run, at a moment of growth."""
     import torch  # the benchmark itself does without
 
-    from pgan.run.setup import load_batch, make_run, network_shape, read_range_sample
+    from pgan.run.setup import load_batch, make_network_shape, make_run, read_range_sample
     from pgan.steps.state import TrainState
     from pgan.steps.step import train_step
 
-    state = TrainState(config, network_shape(config, images), device=torch.device("cpu"))
+    state = TrainState(config, make_network_shape(config, images), device=torch.device("cpu"))
     state.fit_range(read_range_sample(images, config.seed))
     run = make_run(images.folder.parent / "model", config, images=images, state=state)
 

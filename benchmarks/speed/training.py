@@ -131,8 +131,8 @@ def plain_step(
     state: TrainState, passes: PlainPasses, adams: Sequence, reals: Tensor, labels: Tensor | None, penalised
 ):
     """What `train_step` does, but for its statistics."""
-    fakes = passes.fakes(state.latents(), labels, None)
-    extra = (state.mixes(), torch.ones((), device=state.device)) if penalised else ()
+    fakes = passes.fakes(state.draw_latents(), labels, None)
+    extra = (state.draw_mixes(), torch.ones((), device=state.device)) if penalised else ()
     g_adam, d_adam = adams
     d_loss, _, _ = passes.d_losses(reals, fakes.detach(), labels, None, *extra)
     _plain_update(d_adam, d_loss)

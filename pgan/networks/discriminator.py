@@ -1,4 +1,4 @@
-"""G and D of a progressive GAN: convolutions with equalised learning rate that grow by doubling and fade in."""
+"""The discriminator: images and labels to logits, at any level of growth, with gradients in the open."""
 
 from collections.abc import Callable
 from math import sqrt
@@ -33,8 +33,8 @@ class DiscriminatorBlock(nn.Module):
 Adjoint = Callable[[Tensor], Tensor]  # gradients by the output of some layers → gradients by their input
 
 
-def _lrelu_of(conv: Conv, x: Tensor) -> tuple[Tensor, Adjoint]:
-    """(leaky ReLU of a convolution of `x`, its adjoint there)."""
+def _apply_conv(conv: Conv, x: Tensor) -> tuple[Tensor, Adjoint]:
+    """Compute the leaky ReLU of a convolution of `x`; return it with its adjoint at `x`."""
     kernel = conv.kernel(x.dtype)
     y = F.leaky_relu(conv.convolve(x, kernel, conv.bias.to(x.dtype)), SLOPE)
     slopes = y.detach()  # its signs say which slope; they have no derivative
@@ -53,12 +53,13 @@ class Discriminator(nn.Module):
         self.shape = shape
         self.precision: torch.dtype | None = None  # of the convolutions; None: as the images
         maps, pack = shape.maps, shape.pack
+        # One entry and one halving per level, then the layers of the base, which are always in use.
         self.from_image = nn.ModuleList(Conv(shape.channels * pack, m, size=1) for m in maps)
         self.blocks = nn.ModuleList(DiscriminatorBlock(b, a) for a, b in zip(maps, maps[1:], strict=False))
         self.same = Conv(maps[0] + 1, maps[0])
         self.dense = Dense(maps[0] * shape.base_height * shape.base_width, shape.dense_size)
         self.out = Dense(shape.dense_size, 1, gain=1.0)
-        # each image of a pack has its own table, else the pack's labels could be swapped unseen
+        # Each image of a pack has its own table, else the pack's labels could be swapped unseen.
         tables = pack if shape.factor_sizes else 0
         self.embeddings = nn.ModuleList(LabelEmbedding(shape.factor_sizes, shape.dense_size) for _ in range(tables))
 
@@ -69,11 +70,30 @@ class Discriminator(nn.Module):
         level: int,
         alpha: Tensor | float | None = None,
         *,
-        parts: int = 1,
+        batches: int = 1,
     ) -> Tensor:
-        """Logits [N / pack] of images [N, C, h, w]; `alpha` as in `Generator`, `parts` as in `minibatch_stddev`."""
+        """Judge images.
+
+        Parameters
+        ----------
+        images : (N, C, h, w) float32
+            Standardised images of `level`.
+        labels : (N, F) int64, or None
+            Their labels; None where images have none.
+        level : int
+            Level of growth.
+        alpha : 0-dim float32 or float, optional
+            Weight of the newest block while it fades in; None is 1 without its cost.
+        batches : int
+            How many batches of the same size stand one after the other; each is judged by itself.
+
+        Returns
+        -------
+        (N / pack,) float32
+            Logits: above 0 for what D takes for real.
+        """
         x, _ = self._features(images, level, alpha)
-        return self._score(x, labels, parts)
+        return self._score(x, labels, batches)
 
     def with_gradients(
         self,
@@ -82,40 +102,57 @@ class Discriminator(nn.Module):
         level: int,
         alpha: Tensor | float | None = None,
         *,
-        parts: int = 1,
+        batches: int = 1,
     ) -> tuple[Tensor, Tensor]:
-        """(logits as of `forward`, d sum of logits / d images [N, C, h, w]), to be differentiated by the weights.
+        """Judge images, and differentiate the logits by them; both can be differentiated by the weights.
 
         The convolutions are taken backwards by their adjoints, in the open, so that what is left is to differentiate
         once. Differentiating twice takes convolutions whose kernels are as large as the images.
+
+        Parameters
+        ----------
+        images, labels, level, alpha, batches
+            See `forward`.
+
+        Returns
+        -------
+        logits : (N / pack,) float32
+            As of `forward`.
+        gradients : (N, C, h, w)
+            d sum of logits / d images.
         """
         x, adjoint = self._features(images, level, alpha)
 
         def total(x: Tensor) -> tuple[Tensor, Tensor]:
-            logits = self._score(x, labels, parts)
+            logits = self._score(x, labels, batches)
             return logits.sum(), logits
 
+        # The layers of the base by automatic differentiation, the convolutions before them by their adjoints.
         gradients, logits = torch.func.grad(total, has_aux=True)(x)
         return logits, adjoint(gradients).reshape(images.shape)
 
     def _features(self, images: Tensor, level: int, alpha: Tensor | float | None) -> tuple[Tensor, Adjoint]:
-        """(what reaches the base [N / pack, maps, h, w], the adjoint of how it got there)."""
+        """Take images down to the base; return the features [N / pack, maps, h, w] and the adjoint of the way."""
+        # A pack is one image of as many times the channels.
         images = images.reshape(len(images) // self.shape.pack, -1, *images.shape[2:])
         images = images.to(self.precision or images.dtype, memory_format=torch.channels_last)
-        x, from_image = _lrelu_of(self.from_image[level], images)
+        # Halve from the newest block down to the base.
+        x, from_image = _apply_conv(self.from_image[level], images)
         adjoints = [from_image]
         fading = level > 0 and alpha is not None
         for k in range(level - 1, -1, -1):
             for conv in (self.blocks[k].same, self.blocks[k].down):
-                x, back = _lrelu_of(conv, x)
+                x, back = _apply_conv(conv, x)
                 adjoints.append(back)
+            # Fade in: mix the newest block with the way around it, which halves the images instead.
             if fading and k == level - 1:
                 alpha = torch.as_tensor(alpha, dtype=x.dtype, device=x.device)
-                old, from_small = _lrelu_of(self.from_image[k], downsample(images))
+                old, from_small = _apply_conv(self.from_image[k], downsample(images))
                 x = torch.lerp(old, x, alpha)
         newest = 3 if level else 1  # layers that the fade goes around
 
         def adjoint(gradients: Tensor) -> Tensor:
+            # Back to the newest block, through it, and around it where it fades in.
             for back in reversed(adjoints[newest:]):
                 gradients = back(gradients)
             sharp = gradients * alpha if fading else gradients
@@ -125,17 +162,21 @@ class Discriminator(nn.Module):
 
         return x, adjoint
 
-    def _score(self, x: Tensor, labels: Tensor | None, parts: int) -> Tensor:
-        deviation = minibatch_stddev(x, self.shape.stddev_group, parts=parts).to(x.dtype)
+    def _score(self, x: Tensor, labels: Tensor | None, batches: int) -> Tensor:
+        """Compute the logits [N / pack] of what reaches the base."""
+        # Minibatch stddev: one more map for the last convolution.
+        deviation = minibatch_stddev(x, self.shape.stddev_group, batches=batches).to(x.dtype)
         kernel = self.same.kernel(x.dtype)
-        # the deviation is one more map, of one value per image: what it adds is the same pattern for all
+        # Its map has one value per image, so that what it adds is the same pattern for all.
         pattern = conv_same(torch.ones_like(x[:1, :1]), kernel[:, -1:], None)
         x = conv_same(x, kernel[:, :-1], self.same.bias.to(x.dtype)) + deviation[:, None, None, None] * pattern
+        # Dense layers, in fp32.
         x = F.leaky_relu(x, SLOPE).to(self.dense.weight.dtype)
         features = F.leaky_relu(self.dense(x.flatten(1)), SLOPE)
         logits = self.out(features)[:, 0]
         if not self.embeddings:
             return logits
+        # Labels by projection (Miyato & Koyama 2018): do the features point where the labels do?
         packed = labels.reshape(len(features), self.shape.pack, -1)
         wanted = sum(table(packed[:, k]) for k, table in enumerate(self.embeddings))
         return logits + (features * wanted).sum(1) / sqrt(features.shape[1])

@@ -15,23 +15,45 @@ from pgan.tensor_files import first_line, from_bytes, to_bytes
 from rasterize.errors import InputError
 
 Load = Callable[[TrainState, Growth], tuple[Tensor, Tensor | None]]  # the batch at state.nimg: reals, labels
-# what an allocator says, and oneDNN, which names no reason (it has others only for "primitive descriptor")
+# What an allocator says, and oneDNN. The latter names no reason: others it has only for "primitive descriptor".
 NO_MEMORY = re.compile(r"alloc|could not create a primitive$", re.MULTILINE)
 
 
 def check_memory(state: TrainState, schedule: Schedule, load: Load) -> dict[str, int]:
-    """One whole step (with penalty, backward pass and both optimisers) in each phase ahead; then undo it, to a bit.
+    """Make one whole step in each phase ahead, then undo it, to a bit.
 
-    Returns the most memory that each phase had in use, in bytes, on CUDA; nothing on a CPU. Steps run as they are, not
-    compiled: compiled ones need less for activations. Raises `InputError` where memory does not suffice.
+    A whole step has a penalty, a backward pass and both optimisers. Steps run as they are, not compiled: compiled ones
+    need less for activations.
+
+    Parameters
+    ----------
+    state : TrainState
+        Where the run stands; afterwards it is as before.
+    schedule : Schedule
+        The phases of the run.
+    load : callable
+        Gives the batch that `state` shows next at a moment of growth: reals and labels.
+
+    Returns
+    -------
+    dict
+        The most memory that each phase had in use, in bytes, on CUDA; empty on a CPU.
+
+    Raises
+    ------
+    InputError
+        Memory does not suffice; says in which phase, and what to change.
     """
     kept, _ = to_bytes(state.state_dict())  # on the host: a copy on the device would count as use
-    begins = [ceil(begin) for _, _, begin, length in schedule.phases() if begin + length > state.nimg]
+    # Every phase that is not over, at its begin.
+    begins = [ceil(phase.begin) for phase in schedule.phases() if phase.begin + phase.length > state.nimg]
     peaks = {}
     for growth in map(schedule.growth_at, begins):
-        state.nimg = 0  # a step that has the penalty, however rare it is
+        # A step that has the penalty, however rare it is: the first one.
+        state.nimg = 0
         with _explain_no_memory(state, growth):
-            peaks[growth.phase] = _peak_of_step(state, growth, load)
+            peaks[growth.phase] = _measure_step(state, growth, load)
+    # Undo all of it.
     state.load_state_dict(from_bytes(kept, device=state.device))
     if state.device.type == "cuda":
         torch.cuda.empty_cache()
@@ -39,7 +61,8 @@ def check_memory(state: TrainState, schedule: Schedule, load: Load) -> dict[str,
     return {}
 
 
-def _peak_of_step(state: TrainState, growth: Growth, load: Load) -> int:
+def _measure_step(state: TrainState, growth: Growth, load: Load) -> int:
+    """Make one step, and return the most memory in use, in bytes; 0 on a CPU."""
     on_cuda = state.device.type == "cuda"
     if on_cuda:
         torch.cuda.reset_peak_memory_stats(state.device)

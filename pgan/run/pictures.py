@@ -17,16 +17,17 @@ CELL_PIXELS = 64  # a cell is at least half as large
 COLUMNS = 8
 CAPTION_PIXELS = 24
 TIMELAPSE_FRAMES = 150
-# the first two are complementary: together they are white, and a shift from one to the other is a change of hue
+# The first two are complementary: together they are white, and a shift from one to the other is a change of hue.
 COLOURS = ((1.0, 0.5, 0.0), (0.0, 0.5, 1.0), (0.1, 0.9, 0.1), (0.9, 0.1, 0.9))
 
 
 def colour_planes(images: Tensor) -> Tensor:
-    """Standardised images [N, C, H, W] → RGB [N, 3, H, W] in [0, 1].
+    """Turn standardised images [N, C, H, W] into RGB [N, 3, H, W] in [0, 1].
 
     One channel is grey and three are red, green and blue. Else the first four glow in orange, azure, green and magenta,
     and further ones are left out: all together they would be white.
     """
+    # A colour for each channel; they add up like lights.
     channels = images.shape[1]
     if channels == 1:
         palette = torch.ones(1, 3)
@@ -38,12 +39,29 @@ def colour_planes(images: Tensor) -> Tensor:
     return torch.einsum("nchw,cr->nrhw", shares, palette).clamp(0, 1)
 
 
-def grid_picture(images: Tensor, *, height: int, width: int, caption: str) -> Image.Image:
-    """A captioned grid of standardised images, each enlarged to the same size at every level of growth."""
+def draw_grid(images: Tensor, *, height: int, width: int, caption: str) -> Image.Image:
+    """Draw a captioned grid of images, each enlarged to the same size at every level of growth.
+
+    Parameters
+    ----------
+    images : (N, C, h, w) float32
+        Standardised images of any level.
+    height, width : int
+        Pixels of a full-size image.
+    caption : str
+        A line above the grid.
+
+    Returns
+    -------
+    Image
+        RGB, COLUMNS images to a row.
+    """
+    # Enlarge the images to full size, then their pixels to something one can see.
     while images.shape[2] < height:
         images = upsample(images)
     factor = max(1, CELL_PIXELS // max(height, width))
     cells = colour_planes(images).repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    # Put them side by side, below a line of text.
     grid = make_grid(cells, nrow=COLUMNS, padding=2, pad_value=0.3)
     pixels = (grid.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     picture = Image.new("RGB", (pixels.shape[1], pixels.shape[0] + CAPTION_PIXELS))
@@ -53,7 +71,7 @@ def grid_picture(images: Tensor, *, height: int, width: int, caption: str) -> Im
 
 
 def make_caption(growth: Growth, nimg: int) -> str:
-    """Resolution, alpha and kimg in words."""
+    """Say in words where a run stands: resolution, alpha and kimg."""
     alpha = f"alpha {growth.alpha:.2f}   " if growth.fading else ""
     return f"{growth.height}x{growth.width} px   {alpha}{nimg / 1000:.1f} kimg"
 
@@ -69,6 +87,7 @@ def save_timelapse(folder: Path, path: Path) -> None:
     names = sorted(folder.glob("*.png"))
     if not names:
         return
+    # Take as many as allowed, evenly, first and last included.
     chosen = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, TIMELAPSE_FRAMES).round().astype(int))]
     frames = [Image.open(name).convert("P", palette=Image.Palette.ADAPTIVE, colors=128) for name in chosen]
     durations = [200] * (len(frames) - 1) + [3000]  # milliseconds; the last one stays

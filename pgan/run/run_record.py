@@ -20,7 +20,7 @@ from rasterize.imageset import ImageSet
 
 
 def make_identity(config: TrainConfig, images: ImageSet) -> dict[str, Any]:
-    """What must be the same for a run to go on: all settings and every byte it learns from, as JSON."""
+    """Return what must be the same for a run to go on, as JSON: all settings and every byte it learns from."""
     return {
         "config": config.to_json(),
         "image_set": {
@@ -34,40 +34,43 @@ def make_identity(config: TrainConfig, images: ImageSet) -> dict[str, Any]:
 
 
 def make_run_record(identity: Mapping[str, Any], *, state: TrainState) -> dict[str, Any]:
-    """The content of run.json."""
+    """Make the content of run.json: the identity of a run, and all else it takes to repeat it."""
     return {
         **identity,
+        # What was made of the settings
         "seed": state.config.seed,
         "network": state.generator.shape.to_json(),
         "scales": state.scales.tolist(),
         "energies": state.energies.tolist(),
         "parameters": {"G": count_parameters(state.generator), "D": count_parameters(state.discriminator)},
+        # What computed it
         "versions": {name: version(name) for name in ("pgan-trips", "torchvision", "numpy")}
         | {"torch": torch.__version__, "python": platform.python_version()},  # torch with its build
-        "git_commit": _git_commit(),
+        "git_commit": _read_git_commit(),
         "device": _device_name(state.device),
-        "ranks": state.ranks.count,
+        "workers": state.workers.count,
         "threads": torch.get_num_threads(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
 def _device_name(device: torch.device) -> str:
+    """Return the device and, on CUDA, what it is called."""
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
-def _git_commit() -> str | None:
-    """The commit of the checkout this code lies in, marked where files were changed since; None outside of one."""
+def _read_git_commit() -> str | None:
+    """Return the commit of the checkout this code lies in, marked if files were changed since; None outside of one."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty", "--match="]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:  # no git here
         return None
-    return found.stdout.strip() if found.returncode == 0 else None
+    return result.stdout.strip() if result.returncode == 0 else None
 
 
 def refuse_other_run(model: Path, identity: Mapping[str, Any]) -> bool:
-    """Raise `InputError` if `model` holds a run of another identity, saying what differs; says whether it holds one.
+    """Raise `InputError` if `model` holds a run of another identity; else say whether it holds one.
 
     A damaged run.json is no reason to refuse a run: checkpoints carry the identity too.
     """
@@ -75,8 +78,7 @@ def refuse_other_run(model: Path, identity: Mapping[str, Any]) -> bool:
     if not path.exists():
         return False
     try:
-        there = loads(path.read_text(encoding="utf-8"))
-        differ = differences(there, identity)
+        differ = describe_differences(loads(path.read_text(encoding="utf-8")), identity)
     except (JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         print(f"{path}: damaged ({error}); it is written anew", flush=True)
         return False
@@ -88,15 +90,14 @@ def refuse_other_run(model: Path, identity: Mapping[str, Any]) -> bool:
     return True
 
 
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """In words, how the identities of two runs differ; empty if they do not."""
-    old, new = (_flat(run["config"], "") | _flat(run["image_set"], "image set ") for run in (there, here))
+def describe_differences(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> str:
+    """Say in words how the identities of two runs differ; empty if they do not."""
+    old, new = (
+        run["config"] | {f"image set {name}": value for name, value in run["image_set"].items()}
+        for run in (recorded, current)
+    )
     return "; ".join(
         f"{name} was {old.get(name, 'unset')}, now {new.get(name, 'unset')}"
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     )
-
-
-def _flat(value: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {prefix + name: item for name, item in value.items()}

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class StopRequest:
-    """Whether somebody asked to stop at the next step."""
+    """Tells whether somebody asked to stop before the next step."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -22,6 +22,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
         request.asked = True
         signal.signal(number, before[number])
 
+    # Whoever asks again has no patience: the handler of before is back.
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, ask)
     try:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pgan.jury import ask_jury
-from pgan.run.setup import network_shape
+from pgan.run.setup import make_network_shape
 from pgan.snapshot import Snapshot, count_labels, save_snapshot
 from pgan.steps.state import make_networks
 from rasterize.errors import InputError
@@ -26,8 +26,8 @@ def finished_run(folder, *, share_left: float, count=COUNT):
     images = ImageSet.open(run / "images")
     rows, counts = count_labels(images.labels)
     snapshot = Snapshot(
-        generator=make_networks(network_shape(SMALL, images), seed=0)[0],
-        scales=torch.ones(network_shape(SMALL, images).levels, 1),
+        generator=make_networks(make_network_shape(SMALL, images), seed=0)[0],
+        scales=torch.ones(make_network_shape(SMALL, images).levels, 1),
         spec=json.dumps(images.spec.to_json()),
         label_rows=rows,
         label_counts=counts,
@@ -62,7 +62,7 @@ def test_the_same_seed_judges_the_same_alone_and_with_workers(tmp_path):
 
 def test_sets_that_do_not_go_together_are_refused(tmp_path):
     run, _ = finished_run(tmp_path / "few", share_left=0.5, count=100)
-    with pytest.raises(InputError, match="redrawn: 100 images; D needs at least 320"):
+    with pytest.raises(InputError, match="redrawn: 100 images; a discriminator needs at least 320"):
         ask_jury(run, jury=1, kimg=1, seed=0, device=CPU)
     levels, labels = bars(COUNT, 1, 8, 8)
     write_image_set(run / "redrawn", ImageSet.open(make_run(tmp_path / "other") / "images").spec, [levels], labels)

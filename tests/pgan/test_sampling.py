@@ -1,4 +1,4 @@
-"""Requested labels: counts met exactly, the rest as in the training images, and what cannot be asked for."""
+"""Images from a run: labels in the shares of training or as requested, and several checkpoints together."""
 
 import json
 import subprocess
@@ -9,14 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from pgan.run.setup import network_shape
-from pgan.sampling import draw_labels, share_out
-from pgan.snapshot import Snapshot, count_labels, save_snapshot
+from pgan.run.checkpoint import list_checkpoints
+from pgan.run.loop import train
+from pgan.run.setup import make_network_shape
+from pgan.sampling import draw_labels, sample, share_out
+from pgan.snapshot import Snapshot, count_labels, load_snapshot, save_snapshot
 from pgan.steps.state import make_networks
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
 from rasterize.spec import Factor
-from tests.pgan_runs import ROOT, SMALL, make_run
+from tests.pgan_runs import (
+    CPU,
+    ROOT,
+    SMALL,
+    make_run,
+)
 
 FACTORS = (
     Factor(name="user_type", values=("Customer", "Subscriber")),
@@ -39,7 +46,7 @@ def training_labels(count=20_000):
 def snapshot(tmp_path_factory):
     """As after training, but for the weights."""
     images = ImageSet.open(make_run(tmp_path_factory.mktemp("run")) / "images")
-    shape = replace(network_shape(SMALL, images), factor_sizes=tuple(len(factor.values) for factor in FACTORS))
+    shape = replace(make_network_shape(SMALL, images), factor_sizes=tuple(len(factor.values) for factor in FACTORS))
     rows, counts = count_labels(training_labels())
     return Snapshot(
         generator=make_networks(shape, seed=0)[0],
@@ -156,3 +163,55 @@ def test_the_command_makes_what_is_asked_for_or_refuses_in_one_line(snapshot, tm
     assert "25 images" in done.stdout
     fakes = ImageSet.open(tmp_path / "fakes")
     assert len(fakes) == 25 and np.bincount(fakes.labels[:, 0]).tolist() == [20, 5]
+
+
+def test_shares_are_quotas_rounded_up_or_down_and_exact_at_the_total():
+    random = np.random.default_rng(0)
+    counts = random.integers(0, 30, 200)
+    assert share_out(counts, int(counts.sum()), rng=random).tolist() == counts.tolist()
+    for total in (1, 7, 1000, 12345):
+        shares, quotas = share_out(counts, total, rng=random), counts * total / counts.sum()
+        assert shares.sum() == total
+        assert (np.abs(shares - quotas) < 1).all()
+
+
+def test_rare_labels_get_their_share_on_average():
+    random = np.random.default_rng(0)
+    rare = np.array([97, 1, 1, 1])
+    drawn = sum(share_out(rare, 10, rng=random) for _ in range(2000))
+    # each rare cell is drawn with probability 0.1: 200 of 2000, standard deviation 13.4
+    assert np.abs(drawn[1:] - 200).max() < 4 * 13.4
+
+
+def test_sampled_labels_follow_the_training_images_and_the_seed(tmp_path):
+    run = make_run(tmp_path, count=90)
+    train(run, replace(SMALL, first_kimg=0.01, fade_kimg=0.0, last_kimg=0.01), device=CPU)
+    snapshot = load_snapshot(run / "model")
+    real = ImageSet.open(run / "images").labels
+    drawn = draw_labels(snapshot, 90, rng=np.random.default_rng(0))
+    assert sorted(map(tuple, drawn)) == sorted(map(tuple, real))
+    assert drawn.tolist() != sorted(drawn.tolist())
+    assert sample(run, count=None, seed=3, device=CPU) == 90
+    first = ImageSet.open(run / "fakes").read(range(90))
+    sample(run, count=90, seed=3, device=CPU)
+    np.testing.assert_array_equal(first, ImageSet.open(run / "fakes").read(range(90)))
+    sample(run, count=90, seed=4, device=CPU)
+    assert not np.array_equal(first, ImageSet.open(run / "fakes").read(range(90)))
+
+
+def test_checkpoints_share_the_images_and_one_alone_is_the_snapshot(tmp_path):
+    run = make_run(tmp_path)
+    train(run, replace(SMALL, first_kimg=0.02, fade_kimg=0.0, last_kimg=0.08, checkpoint_kimg=0.04), device=CPU)
+
+    def images(checkpoints):
+        sample(run, count=40, seed=3, device=CPU, checkpoints=checkpoints)
+        return ImageSet.open(run / "fakes").read(range(40))
+
+    alone, one, two = images(None), images(1), images(2)
+    np.testing.assert_array_equal(alone, one)
+    np.testing.assert_array_equal(one[:20], two[:20])
+    assert not np.array_equal(one[20:], two[20:])
+    kept = len(list_checkpoints(run / "model"))
+    for wrong in (0, kept + 1):
+        with pytest.raises(InputError, match=f"--checkpoints {wrong}: .* has kept {kept}; .*--keep-checkpoints"):
+            images(wrong)

@@ -14,7 +14,7 @@ from pgan.config import TrainConfig
 from pgan.run.checkpoint import list_checkpoints, load_newest
 from pgan.run.loop import train
 from pgan.run.run_record import make_identity
-from pgan.run.setup import network_shape
+from pgan.run.setup import make_network_shape
 from pgan.steps.state import TrainState
 from rasterize.imageset import ImageSet
 from tests.pgan_runs import CPU, SMALL, assert_same_weights, make_run, nursery, stats
@@ -59,7 +59,7 @@ def test_killed_at_20_random_moments_it_ends_as_if_nothing_had_happened(tmp_path
     assert train(whole, OFTEN, device=CPU)
     model, moments = killed / "model", random.Random(0)
     images = ImageSet.open(killed / "images")
-    state, identity = TrainState(OFTEN, network_shape(OFTEN, images), device=CPU), make_identity(OFTEN, images)
+    state, identity = TrainState(OFTEN, make_network_shape(OFTEN, images), device=CPU), make_identity(OFTEN, images)
     kills, caught = 0, 0
     while kills < KILLS:
         child = nursery().Process(target=train_quietly, args=(killed, OFTEN))

@@ -1,4 +1,4 @@
-"""Training as a whole: it learns, resumes bit for bit whatever stopped it, refuses what is not its run, and samples."""
+"""Training as a whole: it learns, resumes bit for bit whatever stopped it, and refuses what it cannot train on."""
 
 import json
 import signal
@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-import pgan.run.loop
+import pgan.run.stopping
 from pgan.config import PRESETS, TrainConfig
 from pgan.run.checkpoint import list_checkpoints, load_newest
 from pgan.run.loop import train
 from pgan.run.run_record import make_identity
-from pgan.run.setup import network_shape
-from pgan.sampling import draw_labels, sample, share_out
-from pgan.snapshot import load_snapshot
+from pgan.run.setup import make_network_shape
+from pgan.sampling import sample
 from pgan.steps.schedule import Growth
 from pgan.steps.state import TrainState
 from pgan.steps.step import train_step
@@ -37,14 +36,6 @@ from tests.pgan_runs import (
     stats,
     wait_for,
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_200_steps_are_100_and_a_kill_and_100_bit_for_bit(tmp_path):
@@ -67,7 +58,7 @@ def test_any_stop_and_resume_is_bit_for_bit(tmp_path, monkeypatch, loss):
     config = replace(SMALL, loss=loss, fade_kimg=0.04, last_kimg=0.1)
     assert train(whole, config, device=CPU)
 
-    monkeypatch.setattr(pgan.run.loop, "StopRequest", partial(StopAfter, 23))
+    monkeypatch.setattr(pgan.run.stopping, "StopRequest", partial(StopAfter, 23))
     outcomes = [train(stopped, config, device=CPU)]
     while not outcomes[-1]:
         outcomes.append(train(stopped, config, device=CPU))
@@ -85,7 +76,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert "the same command goes on" in output
     images = ImageSet.open(run / "images")
-    state = TrainState(long, network_shape(long, images), device=CPU)
+    state = TrainState(long, make_network_shape(long, images), device=CPU)
     assert load_newest(run / "model", state, identity=make_identity(long, images))
     assert state.nimg >= 200
     assert not (run / "model" / "snapshot.pt").exists()
@@ -108,16 +99,6 @@ def test_a_finished_run_has_everything_and_does_nothing_again(tmp_path, capsys):
     assert train(run, SMALL, device=CPU)
     assert "finished" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in model.rglob("*")} == before
-
-
-def test_another_config_or_image_set_is_refused_by_name(tmp_path):
-    run = make_run(tmp_path)
-    train(run, replace(SMALL, last_kimg=0.01, fade_kimg=0.0, first_kimg=0.0), device=CPU)
-    with pytest.raises(InputError, match=r"fade_kimg was 0.0, now 0.2;.*remove"):
-        train(run, SMALL, device=CPU)
-    make_run(tmp_path, count=65)
-    with pytest.raises(InputError, match=r"image set fingerprint was .*image set images was 64, now 65"):
-        train(run, replace(SMALL, last_kimg=0.01, fade_kimg=0.0, first_kimg=0.0), device=CPU)
 
 
 def test_bad_images_are_refused_before_anything_is_written(tmp_path):
@@ -184,7 +165,7 @@ def test_it_learns_bars_and_their_labels(tmp_path):
 
 def test_a_step_that_is_not_finite_is_left_out_and_counted(tmp_path):
     images = ImageSet.open(make_run(tmp_path) / "images")
-    state = TrainState(SMALL, network_shape(SMALL, images), device=CPU)
+    state = TrainState(SMALL, make_network_shape(SMALL, images), device=CPU)
     growth = Growth(level=1, height=8, width=8, alpha=1.0, fading=False, last=True, progress=0.5)
     before = [parameter.clone() for parameter in state.discriminator.parameters()]
     labels = torch.zeros(4, 2, dtype=torch.int64)
@@ -218,7 +199,7 @@ def spoil_while_training(run, monkeypatch, *, begin: int, end: float = float("in
             self.steps += 1
             return self.steps > stop
 
-    monkeypatch.setattr(pgan.run.loop, "StopRequest", Spoiler)
+    monkeypatch.setattr(pgan.run.stopping, "StopRequest", Spoiler)
 
 
 # 125 steps, of which the 63rd and the last are reported, and every tenth is saved
@@ -243,72 +224,3 @@ def test_a_run_that_no_rollback_helps_stops_and_says_what_to_change(tmp_path, mo
     with pytest.raises(InputError, match="3 rollbacks to a learning rate of 0.000125 did not help; .*--learning-rate"):
         train(run, STEADY, device=CPU)
     assert list_checkpoints(run / "model")[0].name.startswith("000000160-")
-
-
-def test_adam_forgets_at_a_new_level_only(tmp_path):
-    images = ImageSet.open(make_run(tmp_path) / "images")
-    state = TrainState(SMALL, network_shape(SMALL, images), device=CPU)
-    labels = torch.zeros(4, 2, dtype=torch.int64)
-    growths = [
-        Growth(level=0, height=4, width=4, alpha=1.0, fading=False, last=False, progress=0.5),
-        Growth(level=1, height=8, width=8, alpha=0.1, fading=True, last=False, progress=0.1),
-        Growth(level=1, height=8, width=8, alpha=1.0, fading=False, last=True, progress=0.0),
-    ]
-    steps = []
-    for growth in growths:
-        for _ in range(2):
-            train_step(state, growth, reals=torch.zeros(4, 1, growth.height, growth.width), labels=labels)
-        steps.append(int(state.g_adam.state[state.generator.dense.weight]["step"]))
-    assert steps == [2, 2, 4]
-
-
-def test_shares_are_quotas_rounded_up_or_down_and_exact_at_the_total():
-    random = np.random.default_rng(0)
-    counts = random.integers(0, 30, 200)
-    assert share_out(counts, int(counts.sum()), rng=random).tolist() == counts.tolist()
-    for total in (1, 7, 1000, 12345):
-        shares, quotas = share_out(counts, total, rng=random), counts * total / counts.sum()
-        assert shares.sum() == total
-        assert (np.abs(shares - quotas) < 1).all()
-
-
-def test_rare_labels_get_their_share_on_average():
-    random = np.random.default_rng(0)
-    rare = np.array([97, 1, 1, 1])
-    drawn = sum(share_out(rare, 10, rng=random) for _ in range(2000))
-    # each rare cell is drawn with probability 0.1: 200 of 2000, standard deviation 13.4
-    assert np.abs(drawn[1:] - 200).max() < 4 * 13.4
-
-
-def test_sampled_labels_follow_the_training_images_and_the_seed(tmp_path):
-    run = make_run(tmp_path, count=90)
-    train(run, replace(SMALL, first_kimg=0.01, fade_kimg=0.0, last_kimg=0.01), device=CPU)
-    snapshot = load_snapshot(run / "model")
-    real = ImageSet.open(run / "images").labels
-    drawn = draw_labels(snapshot, 90, rng=np.random.default_rng(0))
-    assert sorted(map(tuple, drawn)) == sorted(map(tuple, real))
-    assert drawn.tolist() != sorted(drawn.tolist())
-    assert sample(run, count=None, seed=3, device=CPU) == 90
-    first = ImageSet.open(run / "fakes").read(range(90))
-    sample(run, count=90, seed=3, device=CPU)
-    np.testing.assert_array_equal(first, ImageSet.open(run / "fakes").read(range(90)))
-    sample(run, count=90, seed=4, device=CPU)
-    assert not np.array_equal(first, ImageSet.open(run / "fakes").read(range(90)))
-
-
-def test_checkpoints_share_the_images_and_one_alone_is_the_snapshot(tmp_path):
-    run = make_run(tmp_path)
-    train(run, replace(SMALL, first_kimg=0.02, fade_kimg=0.0, last_kimg=0.08, checkpoint_kimg=0.04), device=CPU)
-
-    def images(checkpoints):
-        sample(run, count=40, seed=3, device=CPU, checkpoints=checkpoints)
-        return ImageSet.open(run / "fakes").read(range(40))
-
-    alone, one, two = images(None), images(1), images(2)
-    np.testing.assert_array_equal(alone, one)
-    np.testing.assert_array_equal(one[:20], two[:20])
-    assert not np.array_equal(one[20:], two[20:])
-    kept = len(list_checkpoints(run / "model"))
-    for wrong in (0, kept + 1):
-        with pytest.raises(InputError, match=f"--checkpoints {wrong}: .* has kept {kept}; .*--keep-checkpoints"):
-            images(wrong)

@@ -11,7 +11,7 @@ from benchmarks.speed.training import PlainPasses
 from pgan.config import TrainConfig
 from pgan.networks.losses import LOSSES
 from pgan.networks.shape import NetworkShape
-from pgan.steps.compiled_passes import CPU_STEPS_WORTH, CompiledPasses, PassesByPhase, is_worth_compiling, play
+from pgan.steps.compiled_passes import CPU_STEPS_WORTH, CompiledPasses, PassesByPhase, is_worth_compiling, try_passes
 from pgan.steps.passes import Passes
 from pgan.steps.schedule import Growth, Schedule
 from pgan.steps.state import TrainState
@@ -41,9 +41,9 @@ def new_state(**changes) -> TrainState:
     return TrainState(config, NetworkShape.of(config, (2, 16, 16), factor_sizes=(2,)), device=CPU)
 
 
-def assert_same_game(one: Passes, other: Passes, growth: Growth, *, penalised: bool) -> None:
+def assert_same_results(one: Passes, other: Passes, growth: Growth, *, penalised: bool) -> None:
     """Losses and all gradients, to 1e-5."""
-    first, second = (play(passes, growth, batch=4, penalised=penalised, device=CPU) for passes in (one, other))
+    first, second = (try_passes(passes, growth, batch=4, penalised=penalised, device=CPU) for passes in (one, other))
     assert len(first) == len(second) > 15
     torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-5)
 
@@ -57,7 +57,7 @@ def test_compiled_losses_and_gradients_are_the_eager_ones(loss, level, fading):
     eager = Passes(*nets, loss=loss, level=level)
     compiled = CompiledPasses(*nets, loss=loss, level=level, backend="aot_eager")
     for penalised in (False, True) if (loss, level) == ("ns-r1", 1) else (True,):
-        assert_same_game(eager, compiled, growth_at(level, fading), penalised=penalised)
+        assert_same_results(eager, compiled, growth_at(level, fading), penalised=penalised)
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler here")
@@ -65,7 +65,7 @@ def test_compiled_code_computes_the_same():
     state = new_state()
     nets = (state.generator, state.discriminator)
     passes_by_phase = [kind(*nets, loss="rpgan-r1-r2", level=0) for kind in (Passes, CompiledPasses)]
-    assert_same_game(*passes_by_phase, growth_at(0, False), penalised=True)
+    assert_same_results(*passes_by_phase, growth_at(0, False), penalised=True)
 
 
 @pytest.mark.parametrize(("level", "fading"), PHASES)
@@ -77,7 +77,7 @@ def test_the_baseline_of_the_benchmark_computes_the_same(loss, pack, level, fadi
         kind(state.generator, state.discriminator, loss=loss, level=level) for kind in (Passes, PlainPasses)
     ]
     for penalised in (False, True):
-        assert_same_game(*passes_by_phase, growth_at(level, fading), penalised=penalised)
+        assert_same_results(*passes_by_phase, growth_at(level, fading), penalised=penalised)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs no C++ compiler on CUDA")
@@ -98,7 +98,7 @@ def test_without_a_compiler_training_goes_on_uncompiled_and_says_so(tmp_path, mo
     assert line.startswith("hold 4x4: could not be compiled (") and line.endswith("training goes on uncompiled")
 
 
-def test_a_game_is_kept_through_its_phase():
+def test_passes_are_kept_through_their_phase():
     state = new_state(compile="no")
     passes_by_phase = PassesByPhase(
         state.generator, state.discriminator, config=state.config, schedule=SCHEDULE, device=CPU

@@ -27,7 +27,7 @@ from tests.pgan_runs import CPU, ROOT, SMALL, command, make_run, nursery, stats,
 )
 def test_ranks_share_out_a_batch_in_whole_packs_and_the_same_stddev_groups(batch, pack, group, count):
     config = TrainConfig(batch=batch, pack=pack, stddev_group=group)
-    parts = [Workers(rank=rank, count=count).share_of_batch(config) for rank in range(count)]
+    parts = [Workers(index=rank, count=count).share_of_batch(config) for rank in range(count)]
     assert sorted(torch.cat(parts).tolist()) == list(range(batch))
     images = torch.randn(batch, 2, 3, 3, generator=torch.Generator().manual_seed(0))
 
@@ -45,8 +45,9 @@ def test_ranks_share_out_a_batch_in_whole_packs_and_the_same_stddev_groups(batch
 )
 def test_a_batch_that_would_tear_a_group_is_refused(batch, pack, group, count):
     config = TrainConfig(batch=batch, pack=pack, stddev_group=group)
-    with pytest.raises(InputError, match=rf"--batch {batch} .* {count} ranks: .*a multiple of {group * pack * count}"):
-        Workers(rank=0, count=count).share_of_batch(config)
+    multiple = group * pack * count
+    with pytest.raises(InputError, match=rf"--batch {batch} .* {count} workers: .*a multiple of {multiple}"):
+        Workers(index=0, count=count).share_of_batch(config)
     assert Workers().share_of_batch(config) is None
 
 
@@ -126,7 +127,7 @@ def test_a_lost_rank_ends_the_others_and_one_process_goes_on_alone(number, tmp_p
     assert children[0].exitcode is not None, "the other rank hangs"
     children[1].kill()
     children[1].join()
-    assert "another rank has died or does not answer" in (shared / "ending-0").read_text()
+    assert "another worker has died or does not answer" in (shared / "ending-0").read_text()
     if number == signal.SIGKILL:
         assert train(shared, long, device=CPU)
         whole = make_run(tmp_path / "whole")
