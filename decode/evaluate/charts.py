@@ -27,6 +27,7 @@ from decode.evaluate.pictures import index_ends, make_station_spec
 from rasterize.pictures import draw_density
 from rasterize.strokes.frame import Frame
 
+# Colours that matplotlib draws with, and the CSS variables that take their place.
 INK, MUTED, RULE, REAL, SYNTHETIC = "#010203", "#040506", "#070809", "#0a0b0c", "#0d0e0f"
 VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", REAL: "--real", SYNTHETIC: "--synthetic"}
 WIDTH_IN, HEIGHT_IN = 4.6, 3.2
@@ -63,10 +64,13 @@ class Chart:
 
 def _make_figure(width: float = WIDTH_IN, height: float = HEIGHT_IN) -> tuple[Figure, Axes]:
     """Make an empty figure of a size in inches, in the style of the page."""
+    # No background: the page shows through.
     figure = Figure(figsize=(width, height), layout="constrained", frameon=False)
     axes = figure.add_subplot(frameon=True)
     axes.patch.set_visible(False)
     axes.spines[["top", "right"]].set_visible(False)
+
+    # Pale axes and a grid behind the data.
     for side in ("left", "bottom"):
         axes.spines[side].set_color(MUTED)
     axes.tick_params(colors=MUTED, labelsize=9)
@@ -135,6 +139,7 @@ def embed_image(data: bytes, kind: str, alt: str) -> Markup:
 
 def fit_map_frame(stations: pd.DataFrame, *, side_px: int = MAP_PX) -> Frame:
     """Return a north-up frame around all stations, as wide as the page allows, no taller than needed."""
+    # See how much of a square the stations fill, then cut the frame to that. Neither side is under a third.
     square = Frame.around(stations["lat"], stations["lng"], height=side_px, width=side_px, margin_px=10)
     x, y = square.to_pixels(stations["lat"], stations["lng"])
     height = min(side_px, max(ceil(np.ptp(y)) + 20, side_px // 3))
@@ -165,6 +170,8 @@ def draw_density_maps(real: pd.DataFrame, synthetic: pd.DataFrame, stations: pd.
 
     # Full colour is what few of the real pixels exceed, so that one busy street does not pale the map.
     top = max(float(np.quantile(maps[0][maps[0] > 0], 0.995)), 1.0)
+
+    # The square root shows thin flows beside thick ones.
     charts = []
     for title, density in zip(("Real", "Synthetic"), maps, strict=True):
         level = np.sqrt(np.clip(density / top, 0, 1))
@@ -178,6 +185,8 @@ def _colour_map(level: NDArray, frame: Frame, stations: pd.DataFrame) -> Image.I
     rgba = np.zeros((*level.shape, 4), np.uint8)
     rgba[..., :3] = MAP_COLOUR
     rgba[..., 3] = np.round(255 * level)
+
+    # Stations lie above the trips, 2 × 2 pixels each.
     for x, y in zip(*frame.to_pixels(stations["lat"], stations["lng"]), strict=True):
         rgba[int(y) - 1 : int(y) + 1, int(x) - 1 : int(x) + 1] = (128, 128, 128, 255)
     return Image.fromarray(rgba)
@@ -204,10 +213,12 @@ def draw_sample_map(trips: pd.DataFrame, stations: pd.DataFrame, *, colour: str,
     Markup
         The <svg>, safe to put into a page.
     """
+    # A degree of longitude is shorter than one of latitude.
     figure = Figure(figsize=(3, 3), layout="constrained", frameon=False)
     axes = figure.add_subplot()
     axes.set_axis_off()
     axes.set_aspect(1 / np.cos(np.radians(stations["lat"].mean())))
+
     axes.plot(stations["lng"], stations["lat"], ".", color=MUTED, markersize=3)
     for trip in trips.head(SAMPLE_TRIPS).itertuples():
         axes.plot([trip.start_lng, trip.end_lng], [trip.start_lat, trip.end_lat], color=colour, linewidth=1, alpha=0.6)
@@ -255,6 +266,7 @@ def _draw_flows(real: pd.DataFrame, synthetic: pd.DataFrame) -> Chart:
     )
     _scale_flow_axes(axes, zero, top)
 
+    # Say in words what the dots show.
     alt = f"Scatter of real against synthetic flows of station pairs; common part {cpc(a, b):.3f}"
     caption = (
         f"Common part of flows (CPC) {cpc(a, b):.3f}. On the line, both have as many trips; larger dots are more pairs."
@@ -297,6 +309,8 @@ def draw_reliability(rows: Sequence[Sequence[float]]) -> Chart:
     _, _, counts, confidence, right = np.array(rows, float).T
     # Two standard errors, of one trip at least.
     spread = 2 * np.sqrt((right * (1 - right) + 1 / counts) / counts)
+
+    # On the diagonal, confidence is the chance of being right.
     figure, axes = _make_figure()
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8)
     axes.errorbar(confidence, right, yerr=spread, fmt="o-", color=SYNTHETIC, markersize=4, linewidth=1.4, capsize=2)
@@ -304,6 +318,8 @@ def draw_reliability(rows: Sequence[Sequence[float]]) -> Chart:
     axes.set_ylim(0, 1.04)
     axes.set_xlabel("confidence", color=INK)
     axes.set_ylabel("share that is right", color=INK)
+
+    # Say in words what the points show.
     words = "; ".join(f"{s:.2f}: {r:.2f} of {n:.0f}" for s, r, n in zip(confidence, right, counts, strict=True))
     caption = (
         f"{counts.sum():,.0f} trips painted like the generator's and decoded; on the line, confidence is the chance of "
@@ -325,6 +341,7 @@ def _draw_histogram(
     low, high = (0.0 if not whole else np.quantile(real, 0.005)), np.quantile(real, 0.99)
     edges = np.arange(np.floor(low), np.ceil(high) + 2) - 0.5 if whole else np.linspace(low, max(high, 1e-9), 41)
 
+    # Shares of all trips, those beyond the axis included.
     figure, axes = _make_figure()
     for values, colour, label in ((real, REAL, "real"), (synthetic, SYNTHETIC, "synthetic")):
         shares = np.histogram(values, edges)[0] / max(len(values), 1) * 100
@@ -335,6 +352,7 @@ def _draw_histogram(
     axes.set_ylabel("% of trips", color=INK)
     _add_legend(axes)
 
+    # Say how many synthetic trips the axis leaves out.
     beyond = float((synthetic > edges[-1]).mean() + (synthetic < edges[0]).mean()) if len(synthetic) else 0.0
     caption = f"{100 * beyond:.1f} % of synthetic trips lie outside the axis." if beyond >= 0.0005 else ""
     alt = f"{title}: distribution over trips in {unit}, real and synthetic"

@@ -107,6 +107,7 @@ def measure_columns(table: pd.DataFrame, real: pd.DataFrame) -> dict[str, float 
         """Count the rows of these columns in both tables."""
         return count_both(table[list(columns)], real[list(columns)])
 
+    # Durations are told apart in units of their spread, if they have one.
     spread = float(real["duration_s"].std(ddof=0)) if np.ptp(real["duration_s"]) > 0 else None
     values = {
         "od_cpc": cpc(*counts("start", "end")),

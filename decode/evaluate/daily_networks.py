@@ -157,8 +157,11 @@ def measure_nodes(flows: NDArray) -> tuple[NDArray, NDArray]:
     coefficient is the share of the pairs of a node's neighbours that are linked (Watts & Strogatz 1998). It is 0 for
     fewer than two neighbours.
     """
+    # Link tiles with a trip either way, but none with itself.
     linked = ((flows + flows.transpose(0, 2, 1)) > 0).astype(np.float32)
     linked[:, np.arange(flows.shape[1]), np.arange(flows.shape[1])] = 0
+
+    # Count the triangles through each tile.
     degrees = linked.sum(axis=2)
     closed = np.einsum("dij,dij->di", linked @ linked, linked)  # pairs of neighbours that are linked, each twice
     return closed / np.maximum(degrees * (degrees - 1), 1), degrees.astype(int)

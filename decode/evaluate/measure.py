@@ -122,6 +122,7 @@ class _Bench:
     def measure_table(self, table: pd.DataFrame) -> _Measured:
         """Measure metrics 2 to 18 of a located table, and the distances of its column pairs."""
         real, columns, seed = self.holdout, self.columns, self.seed
+        # Single columns, pairs and triples of columns, then models.
         pairs = measure_pairs(table[columns], real[columns])
         values = measure_columns(table, real) | {
             "bivariate_accuracy": 1 - float(np.mean(list(pairs.values()))),
@@ -131,6 +132,8 @@ class _Bench:
             "tstr_duration_r2": duration_r2(table, real, columns, seed=seed),
             "tstr_user_type_auc": user_type_auc(table, real, columns, seed=seed) if "user_type" in columns else None,
         }
+
+        # Copies, days and pictures: some tables are too small for them, and then their values are None.
         if self.copying is not None:
             values |= self.copying.measure_table(table)
         values |= self._days.measure_table(table) | self._pictures.measure_table(table)
@@ -226,8 +229,10 @@ def _prepare(
     located = {name: locate_trips(table, stations) for name, table in tabulated.items()}
     columns = list(tabulated["B"].columns.drop("date"))
 
+    # A valid trip uses a station of the real trips, or of the list that was given.
     known_stations = set(real["start_station_id"]) | set(real["end_station_id"])
     known_stations |= set() if known is None else set(known["station_id"].astype(str))
+    # Copying is measured only if it is known which rows trained.
     copying = None
     if "split" in real:
         copying = RealSide(train=located["A"], holdout=located["B"], columns=columns)
@@ -338,6 +343,7 @@ def _measure_floor(bench: _Bench) -> Values:
 
 def _describe(bench: _Bench, measured: Mapping[str, _Measured], floors: Values, *, names: list[str]) -> dict[str, Any]:
     """Return the figures as in metrics.json; `names` are those of the other synthetic tables."""
+    # Tables come in this order: fresh real trips (the ceiling), the first synthetic ones, then the others.
     ceilings, values, *rest = (table.values for table in measured.values())
     others = dict(zip(names, rest, strict=True))
     is_training_known = bench.copying is not None

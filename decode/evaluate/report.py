@@ -20,6 +20,7 @@ from rasterize.pictures import colour_images
 
 BETTER = {"higher": "↑", "lower": "↓", "half": "→ .5", "equal": "≈ real"}
 STAGES = {"raster": "raster.json", "train": "model/run.json", "decode": "decode.json"}
+# What keeps the file small; set by hand, not swept.
 PROGRESS_PICTURES = 6
 TIMELAPSE_BYTES = 3_000_000
 IMAGES_SHOWN = 9
@@ -87,6 +88,7 @@ def is_simulated(run: Path | None) -> bool:
     path = run / "stations.parquet" if run else None
     if path is None or not path.exists():
         return False
+    # A city with a few stations of that name is not simulated.
     names = pd.read_parquet(path, columns=["name"])["name"].astype(str)
     return bool(names.str.contains("(simulated)", regex=False).mean() > 0.5)
 
@@ -145,6 +147,8 @@ def _draw_image_grid(run: Path | None, folder: str, alt: str) -> Markup:
     for k, image in enumerate(shown):
         row, column = k // side * (height + 1), k % side * (width + 1)
         sheet[row : row + height, column : column + width] = image
+
+    # Whole steps of enlargement, so that every pixel stays a square.
     zoom = max(1, -(-300 // max(sheet.shape[:2])))
     return charts.embed_picture(Image.fromarray(sheet.repeat(zoom, 0).repeat(zoom, 1)), f"{len(shown)} {alt}")
 
@@ -154,6 +158,8 @@ def _draw_progress(run: Path | None) -> list[Chart]:
     names = sorted((run / "model" / "progress").glob("*.png")) if run else []
     chosen = np.unique(np.linspace(0, len(names) - 1, PROGRESS_PICTURES).round().astype(int)) if names else []
     pictures = []
+
+    # Number them by their order among all pictures.
     for k in chosen:
         with Image.open(names[k]) as picture:
             small = picture.convert("RGB")

@@ -78,7 +78,7 @@ def compare(
 def compare_files(
     tables: Sequence[str], options: CompareOptions, *, run: Path | None = None, seed: int = 0
 ) -> tuple[dict[str, Any], Path]:
-    """Measure files of synthetic trips against files of real ones, and write the report unless JSON alone is wanted.
+    """Measure files of synthetic trips against files of real ones; write the report unless JSON alone is wanted.
 
     Parameters
     ----------
@@ -101,6 +101,8 @@ def compare_files(
     real, synthetic = _read_sides(tables, options.thirds)
     more = {**_tables_beside_raw(run, tables[-1]), **options.also}
     others = {name: read_trips([path]) for name, path in more.items()}
+
+    # The run says what was ridden, if the options do not.
     limit_kmh = options.limit_kmh(ImageSet.open(run / "images").spec.source if has_images(run) else None)
     out = options.out or (run / "report" if run else Path("report"))
     shared = {"others": others, "seed": seed, "rows_cap": options.rows, "limit_kmh": limit_kmh}
@@ -110,12 +112,13 @@ def compare_files(
 
 
 def has_images(run: Path | None) -> bool:
-    """Return whether a run folder has a finished image set."""
+    """Say whether a run folder has a finished image set."""
     return run is not None and (run / "images" / "spec.json").exists()
 
 
 def _read_sides(tables: Sequence[str], thirds: Mapping[str, Path | None]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the real trips, from one file or from three, and the synthetic ones."""
+    # Without thirds the first file holds the real trips. `CompareOptions` has refused one or two of the thirds.
     is_one_file = None in thirds.values()
     if len(tables) != (2 if is_one_file else 1):
         names = (

@@ -41,6 +41,7 @@ def tabulate(trips: pd.DataFrame, attributes: Iterable[str] = ATTRIBUTES) -> pd.
         "minute": started.dt.minute.to_numpy(),
         "duration_s": trips["duration_s"].to_numpy(float).round(),
     }
+    # Attributes: categories as text, years as numbers.
     for column in attributes:
         is_category = column in CATEGORIES
         table[column] = _as_text(trips[column]) if is_category else pd.to_numeric(trips[column]).to_numpy(float)
@@ -59,6 +60,7 @@ def shuffle_columns(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFra
 
 def locate_stations(trips: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Return `lat` and `lng` by station id: the median of its coordinates in the first table that knows it."""
+    # Coordinates of one station differ a little from trip to trip: take the median.
     medians = []
     for table in trips:
         ends = [
@@ -67,6 +69,8 @@ def locate_stations(trips: Iterable[pd.DataFrame]) -> pd.DataFrame:
         ]
         both = pd.concat(ends).dropna()
         medians.append(both.assign(id=both["id"].astype(str)).groupby("id")[["lat", "lng"]].median())
+
+    # The first table that knows a station decides.
     stations = pd.concat(medians)
     return stations[~stations.index.duplicated()]
 
