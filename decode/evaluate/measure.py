@@ -15,13 +15,13 @@ from decode.evaluate.metric_list import METRICS, Metric, attained_share
 from decode.evaluate.models import classifier_auc, duration_r2, user_type_auc
 from decode.evaluate.pictures import FEWEST_PICTURES, TRIPS_PER_PICTURE, RealPictures
 from decode.evaluate.tables import ATTRIBUTES, locate_stations, locate_trips, shuffle_columns, tabulate
+from decode.options import FEWEST_ROWS
 from rasterize.distance import SPEED_LIMITS_KMH, USUAL_VEHICLE
 from rasterize.errors import InputError
 
 # Trips per table. Set by hand so that a comparison takes about a minute on two cores, not swept.
 # docs/fidelity.md says how far figures move by chance ("How far ceiling and floor move by chance").
 ROWS_CAP = 20_000
-FEWEST_ROWS = 30  # below, three folds of a classifier mean nothing; set by hand, not swept
 REQUIRED = tuple(f"{end}_{name}" for end in ("start", "end") for name in ("station_id", "lat", "lng")) + (
     "started_at",
     "ended_at",

@@ -78,8 +78,8 @@ def test_valid_rows_fail_for_each_reason():
     trips = make_trips([(*row, 300), ("s9", *row[1:], 300), (*row, metres / 15.01), (*row, metres / 14.99), (*row, 0)])
     at_once = make_trips([(*row, 300)]).assign(ended_at=trips["started_at"].iloc[0])
     trips = pd.concat([trips, at_once])
-    assert valid_rows(trips, {"s0", "s1"}, speed_limit_ms=15).tolist() == [True, False, False, True, False, False]
-    assert valid_rows(trips, {"s0", "s1"}, speed_limit_ms=15.02).tolist() == [True, False, True, True, False, False]
+    assert valid_rows(trips, {"s0", "s1"}, limit_kmh=54).tolist() == [True, False, False, True, False, False]
+    assert valid_rows(trips, {"s0", "s1"}, limit_kmh=54.1).tolist() == [True, False, True, True, False, False]
 
 
 def test_column_metrics_of_a_table_with_itself():

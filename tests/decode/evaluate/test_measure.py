@@ -180,8 +180,8 @@ def test_invalid_rows_are_counted(real):
 def test_trips_above_the_speed_limit_are_invalid(real):
     synthetic = take_third(real, "C")
     distance = abs(synthetic["end_lat"] - synthetic["start_lat"]) * METRES_PER_DEGREE
-    limit = float((distance / synthetic["duration_s"]).median())
-    slow = measure_tables(real, synthetic, speed_limit_ms=limit, rows_cap=120).figures["metrics"]["validity"]
+    limit = float((distance / synthetic["duration_s"]).median()) * 3.6
+    slow = measure_tables(real, synthetic, limit_kmh=limit, rows_cap=120).figures["metrics"]["validity"]
     assert 0.4 < slow["value"] < 0.6 and 0.4 < slow["ceiling"] < 0.6
 
 

@@ -1,6 +1,5 @@
 """The compare stage: the command, the files it reads, what it writes and in which order."""
 
-import inspect
 import json
 import shutil
 from pathlib import Path
@@ -10,9 +9,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from decode.__main__ import app, compare_command
+from decode.__main__ import app
 from decode.evaluate.measure import ROWS_CAP, join_thirds
 from decode.evaluate.run import compare
+from decode.options import CompareOptions
 from rasterize.errors import InputError
 from tests.trip_tables import city_trips, street_trips, take_third, take_values
 
@@ -114,7 +114,7 @@ def test_calibrated_trips_of_a_run_are_shown_beside_its_raw_ones(files, tmp_path
 
 
 def test_the_command_cuts_like_the_function():
-    assert inspect.signature(compare_command).parameters["rows"].default == ROWS_CAP
+    assert CompareOptions().rows == ROWS_CAP
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_the_command_cuts_like_the_function():
         (["A", "B", "--train", "A", "--holdout", "B", "--fresh", "C"], "give SYNTHETIC alone"),
         (["real", "new", "--rows", "3"], "--rows 3"),
         (["real", "new", "--json", "x", "--out", "y"], "leave out --out"),
-        (["real", "new", "--also", "B"], "expected NAME=FILE"),
+        (["real", "new", "--also", "B"], "expected NAME=VALUE"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(files, arguments, words):
