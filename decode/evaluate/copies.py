@@ -1,4 +1,4 @@
-"""Measures of copying: how near synthetic rows lie to the rows the generator was trained on, beside held-out ones."""
+"""Measures of copying: do synthetic rows lie nearer to the training rows than to held-out ones?"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,26 +11,37 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from decode.evaluate.tables import CATEGORIES
 
-FALSE_ALARMS = 0.01  # of rows that trained nothing, at which the membership attack's hits are counted
+FALSE_ALARMS = 0.01  # share of outsiders taken for members, at which hits are counted; set by hand, not swept
 
 
 @dataclass(frozen=True, kw_only=True)
 class RealSide:
-    """Located training and held-out rows, as many of each, and what every synthetic table is measured against.
+    """The training and held-out rows that every synthetic table is measured against.
 
-    Half of the held-out rows stand for people who took no part (`outsiders`), the other half calibrates the attack.
+    Half of the held-out rows stand for people who took no part (`outsiders`). The other half calibrates the attack.
+
+    Attributes
+    ----------
+    train : DataFrame, n rows
+        Located trips that trained the generator.
+    holdout : DataFrame, n rows
+        Located real trips that trained nothing.
+    columns : list of str
+        The columns that all tables have.
     """
 
     train: pd.DataFrame
     holdout: pd.DataFrame
     columns: list[str]
 
-    def measure(self, table: pd.DataFrame) -> dict[str, float]:
-        """Metrics 15 to 17 of a located table."""
-        points = embed(table, self.train, self.columns)
+    def measure_table(self, table: pd.DataFrame) -> dict[str, float]:
+        """Measure metrics 15 to 17 of a located table."""
+        points = embed_rows(table, self.train, self.columns)
         nearest, second = nearest_two(points, self._train_points)
+
+        # The attack: how near members and outsiders lie to synthetic rows, for how near real rows lie there.
         members, outsiders = (nearest_two(p, points)[0] for p in (self._train_points, self._outsiders))
-        auc, hits = membership_attack(
+        auc, hits = attack_membership(
             relative_distance(members, self._usual_distances[0]), relative_distance(outsiders, self._usual_distances[1])
         )
         return {
@@ -43,34 +54,56 @@ class RealSide:
 
     @cached_property
     def _train_points(self) -> NDArray:
-        return embed(self.train, self.train, self.columns)
+        """Embed the training rows, [n, D]."""
+        return embed_rows(self.train, self.train, self.columns)
 
     @cached_property
     def _holdout_points(self) -> NDArray:
-        return embed(self.holdout, self.train, self.columns)
+        """Embed the held-out rows, [n, D]."""
+        return embed_rows(self.holdout, self.train, self.columns)
 
     @property
     def _outsiders(self) -> NDArray:
+        """Return the points of every second held-out row, [n / 2, D]."""
         return self._holdout_points[::2]
 
     @cached_property
     def _usual_distances(self) -> tuple[NDArray, NDArray]:
-        """How far training rows and outsiders lie from real rows that are neither: rare rows lie far from anything."""
+        """Measure how far training rows, and outsiders, lie from the other held-out rows.
+
+        Rare rows lie far from anything, and the attack takes that into account.
+        """
         others = self._holdout_points[1::2]
         return nearest_two(self._train_points, others)[0], nearest_two(self._outsiders, others)[0]
 
 
 def nearest_two(points: NDArray, others: NDArray) -> tuple[NDArray, NDArray]:
-    """Euclidean distance of each of `points` [N, D] to its nearest and second nearest of `others` [M, D], exactly."""
+    """Return the exact distances of `points` [N, D] to their nearest and second nearest of `others` [M, D]."""
     distance, _ = cKDTree(others).query(points, k=2, workers=-1)
     return distance[:, 0], distance[:, 1]
 
 
-def embed(table: pd.DataFrame, train: pd.DataFrame, columns: list[str]) -> NDArray:
-    """Located rows as points, float64 [N, D]: one standard deviation of `train`, or one changed category, is 1 apart.
+def embed_rows(table: pd.DataFrame, train: pd.DataFrame, columns: list[str]) -> NDArray:
+    """Turn located rows into points, so that distances between them can be compared.
 
-    Stations by their coordinates, durations by their logarithm; a missing birth year lies at the mean, 1 further off.
+    One standard deviation of `train` is 1 apart, and so is one changed category. Stations count by their coordinates
+    and durations by their logarithm. A missing birth year lies at the mean, and 1 further off on an axis of its own.
+
+    Parameters
+    ----------
+    table : DataFrame, N rows
+        The located rows.
+    train : DataFrame
+        Located rows that say how long each axis is, and which categories there are.
+    columns : list of str
+        The columns that both tables have.
+
+    Returns
+    -------
+    (N, D) float64
+        A point for each row.
     """
+    # Numbers: in standard deviations from the mean of the training rows.
     numbers = ["start_lat", "start_lng", "end_lat", "end_lng"] + [c for c in columns if c not in CATEGORIES]
     axes = []
     for column in numbers:
@@ -79,6 +112,8 @@ def embed(table: pd.DataFrame, train: pd.DataFrame, columns: list[str]) -> NDArr
         axes.append(np.nan_to_num((values - middle) / (spread or 1.0), nan=0.0))
         if column == "birth_year":
             axes.append(np.isnan(values).astype(float))
+
+    # Categories: an axis for each value. A change moves a point by √½ along two of them.
     for column in columns:
         if column in CATEGORIES and column not in ("start", "end"):
             axes += [(table[column] == value).to_numpy() * np.sqrt(0.5) for value in sorted(train[column].unique())]
@@ -86,39 +121,60 @@ def embed(table: pd.DataFrame, train: pd.DataFrame, columns: list[str]) -> NDArr
 
 
 def _number(table: pd.DataFrame, column: str) -> NDArray:
+    """Return a column as floats, durations as logarithms."""
     values = table[column].to_numpy(float)
     return np.log(np.maximum(values, 1.0)) if column == "duration_s" else values
 
 
 def nearer_share(to_train: NDArray, to_holdout: NDArray) -> float:
-    """Share of rows nearer to training than to held-out rows; of ties, half (DCR share)."""
+    """Return the share of rows that lie nearer to training than to held-out rows; ties count half (DCR share)."""
     return float(np.mean((to_train < to_holdout) + 0.5 * (to_train == to_holdout)))
 
 
 def neighbour_ratio(nearest: NDArray, second: NDArray) -> float:
-    """5th percentile of nearest / second nearest; 1 where both are 0: a row with two twins singles out neither."""
+    """Return the 5th percentile of nearest / second nearest distance.
+
+    The ratio is 1 where both are 0: a row with two twins singles out neither.
+    """
     ratio = np.divide(nearest, second, out=np.ones_like(nearest), where=second > 0)
     return float(np.quantile(ratio, 0.05))
 
 
 def identical_share(table: pd.DataFrame, train: pd.DataFrame, columns: list[str]) -> float:
-    """Share of rows that are equal to some training row in every column."""
+    """Return the share of rows that are equal to some training row in every column.
+
+    Parameters
+    ----------
+    table, train : DataFrame
+        Located rows.
+    columns : list of str
+        The columns that must be equal; missing values are equal to each other.
+
+    Returns
+    -------
+    float
+        0 to 1.
+    """
     both = pd.concat([train[columns], table[columns]], ignore_index=True)
     cell = both.groupby(columns, sort=False, dropna=False).ngroup().to_numpy()
     return float(np.isin(cell[len(train) :], cell[: len(train)]).mean())
 
 
 def relative_distance(to_table: NDArray, to_others: NDArray) -> NDArray:
-    """How near rows lie to synthetic ones for what is usual there, 0 (a twin) … 1; 0.5 where both distances are 0."""
+    """Return how near rows lie to synthetic ones for what is usual there: 0 (a twin) to 1; .5 if both are 0."""
     total = to_table + to_others
     return np.divide(to_table, total, out=np.full_like(total, 0.5), where=total > 0)
 
 
-def membership_attack(members: NDArray, outsiders: NDArray) -> tuple[float, float]:
-    """The attack "whoever lies near a synthetic row took part": its AUC, and its hits at 1 % false alarms.
+def attack_membership(members: NDArray, outsiders: NDArray) -> tuple[float, float]:
+    """Guess that whoever lies near a synthetic row took part; return the AUC, and the hits at 1 % false alarms.
 
-    members, outsiders : relative distances of rows that trained, and of rows that did not. AUC 0.5 and hits of 0.01 are
-    what guessing gets (Carlini et al. 2022 judge by the hits; distances calibrated as in Watson et al. 2022).
+    `members` are relative distances of rows that trained, `outsiders` of rows that did not. Guessing at random gets an
+    AUC of .5 and hits of .01.
+
+    Notes
+    -----
+    Carlini et al. 2022 measure attacks by their hits. Distances are calibrated as in Watson et al. 2022.
     """
     took_part = np.repeat([1, 0], [len(members), len(outsiders)])
     score = -np.concatenate([members, outsiders])

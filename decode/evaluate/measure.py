@@ -1,68 +1,130 @@
-"""`python -m decode compare`: every measure of synthetic trips beside its ceiling and its floor, and the report."""
+"""Measure synthetic trips against real ones: every figure beside its ceiling and its floor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from decode.evaluate.columns import column_metrics, k_marginal, pair_distances, valid_rows
+from decode.evaluate.columns import k_marginal, measure_columns, measure_pairs, valid_rows
 from decode.evaluate.copies import RealSide
 from decode.evaluate.daily_networks import FEWEST_DAYS, FEWEST_TRIPS, RealDays, to_dates
 from decode.evaluate.metric_list import METRICS, Metric, attained_share
 from decode.evaluate.models import classifier_auc, duration_r2, user_type_auc
 from decode.evaluate.pictures import FEWEST_PICTURES, TRIPS_PER_PICTURE, RealPictures
-from decode.evaluate.tables import ATTRIBUTES, locate, locate_stations, shuffle_columns, tabulate
+from decode.evaluate.tables import ATTRIBUTES, locate_stations, locate_trips, shuffle_columns, tabulate
+from decode.options import FEWEST_ROWS
 from rasterize.distance import SPEED_LIMITS_KMH, USUAL_VEHICLE
 from rasterize.errors import InputError
 
-ROWS_CAP = 20_000  # trips per table: enough for stable figures, few enough for a minute on two cores
-FEWEST_ROWS = 30  # below, three folds of a classifier mean nothing
+# Trips per table. Set by hand so that a comparison takes about a minute on two cores, not swept.
+# docs/fidelity.md says how far figures move by chance ("How far ceiling and floor move by chance").
+ROWS_CAP = 20_000
 REQUIRED = tuple(f"{end}_{name}" for end in ("start", "end") for name in ("station_id", "lat", "lng")) + (
     "started_at",
     "ended_at",
     "duration_s",
 )
 THIRDS = {"A": "trained on", "B": "judges", "C": "fresh real trips"}
-COPYING = (15, 16, 17)  # numbers of the metrics that need to know who trained
+COPYING = (15, 16, 17)  # numbers of the metrics that need to know which rows trained
 UNKNOWN_TRAINING = "the real table has no column 'split', so which rows trained the generator is unknown"
-TOO_LITTLE = {  # why a figure may be missing where no column is, by number of the metric
+TOO_LITTLE = {  # why a figure may be missing although its columns are present, by number of the metric
     14: f"fewer than {FEWEST_DAYS} dates of a table have {FEWEST_TRIPS} trips and as many as nine in ten real dates",
     18: f"a table has trips for fewer than {FEWEST_PICTURES} pictures of {TRIPS_PER_PICTURE}",
 }
 
+Values = dict[str, float | None]  # by name of the metric
+Pairs = dict[tuple[str, str], float]  # by pair of columns
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """Figures as in metrics.json, and the located tables, equally long, that the report draws from.
+    """The figures of one comparison, and the tables that the report draws.
 
-    Of several synthetic tables it draws the last, `shown` (figures["shown"] is its name, None of the first): raw trips
-    come first, those one would publish last.
+    Raw trips come first and those one would publish last. So of several synthetic tables the report draws the last.
+
+    Attributes
+    ----------
+    figures : dict
+        The content of metrics.json. `figures["shown"]` names the table in `shown`; it is None for the first.
+    holdout : DataFrame, n rows
+        Located real trips that trained nothing.
+    shown : DataFrame, n rows
+        Located synthetic trips: the last of the tables.
+    stations : DataFrame
+        `lat` and `lng` in degrees, WGS 84; the index is the station id.
     """
 
     figures: dict[str, Any]
     holdout: pd.DataFrame
     shown: pd.DataFrame
-    places: pd.DataFrame
+    stations: pd.DataFrame
+
+
+class _Measured(NamedTuple):
+    """What was measured of one table.
+
+    Attributes
+    ----------
+    values : dict of str to float or None
+        Each figure by the name of its metric; None if it could not be measured.
+    pairs : dict of (str, str) to float
+        Total variation distance of each pair of columns, 0 to 1.
+    """
+
+    values: Values
+    pairs: Pairs
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Bench:
-    """The real side of every comparison: located held-out rows, who trained if that is known, the columns in use."""
+    """All tables at one length, and what each of them is measured against.
 
-    holdout: pd.DataFrame
-    places: pd.DataFrame
-    copying: RealSide | None
+    Attributes
+    ----------
+    trips : dict of str to DataFrame, n rows each
+        The trips as they were given: "A", "B" and "C" are real, then come the synthetic tables.
+    located : dict of str to DataFrame, n rows each
+        The same trips as metrics see them; see `tabulate` and `locate_trips`.
+    stations : DataFrame
+        `lat` and `lng` in degrees, WGS 84; the index is the station id.
+    known_stations : set of str
+        Station ids that a valid trip may use.
+    columns : list of str
+        The columns that all tables have.
+    absent : dict of str to str
+        The attributes that some table lacks, with the reason.
+    copying : RealSide or None
+        The measures of copying; None if it is unknown which rows trained.
+    rows : dict of str to int
+        Rows of the real and of each synthetic table before they were cut.
+    seed : int
+        Of every random choice.
+    """
+
+    trips: dict[str, pd.DataFrame]
+    located: dict[str, pd.DataFrame]
+    stations: pd.DataFrame
+    known_stations: set[str]
     columns: list[str]
+    absent: dict[str, str]
+    copying: RealSide | None
+    rows: dict[str, int]
     seed: int
 
-    def measure(self, table: pd.DataFrame) -> tuple[dict[str, float | None], dict[tuple[str, str], float]]:
-        """Metrics 2 to 18 of a located table by name, and the distances of its column pairs."""
+    @property
+    def holdout(self) -> pd.DataFrame:
+        """Return the located real trips that every table is measured against."""
+        return self.located["B"]
+
+    def measure_table(self, table: pd.DataFrame) -> _Measured:
+        """Measure metrics 2 to 18 of a located table, and the distances of its column pairs."""
         real, columns, seed = self.holdout, self.columns, self.seed
-        pairs = pair_distances(table[columns], real[columns])
-        found = column_metrics(table, real) | {
+        # Single columns, pairs and triples of columns, then models.
+        pairs = measure_pairs(table[columns], real[columns])
+        values = measure_columns(table, real) | {
             "bivariate_accuracy": 1 - float(np.mean(list(pairs.values()))),
             "k_marginal": k_marginal(table, real, columns),
             "c2st_auc": classifier_auc(table, real, columns, seed=seed),
@@ -70,22 +132,22 @@ class _Bench:
             "tstr_duration_r2": duration_r2(table, real, columns, seed=seed),
             "tstr_user_type_auc": user_type_auc(table, real, columns, seed=seed) if "user_type" in columns else None,
         }
+
+        # Copies, days and pictures: some tables are too small for them, and then their values are None.
         if self.copying is not None:
-            found |= self.copying.measure(table)
-        return found | self._days.measure(table) | self._pictures.measure(table), pairs
+            values |= self.copying.measure_table(table)
+        values |= self._days.measure_table(table) | self._pictures.measure_table(table)
+        return _Measured(values, pairs)
 
     @cached_property
     def _days(self) -> RealDays:
+        """Prepare the daily networks of the held-out trips."""
         return RealDays(holdout=self.holdout, seed=self.seed)
 
     @cached_property
     def _pictures(self) -> RealPictures:
-        return RealPictures(holdout=self.holdout, places=self.places, seed=self.seed)
-
-
-def join_thirds(thirds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Trips that trained ("A"), judge ("B") and are fresh ("C") as one real table with the column `split`."""
-    return pd.concat([thirds[name].assign(split=name) for name in THIRDS], ignore_index=True)
+        """Prepare the pictures of the held-out trips."""
+        return RealPictures(holdout=self.holdout, stations=self.stations, seed=self.seed)
 
 
 def measure_tables(
@@ -98,68 +160,96 @@ def measure_tables(
     rows_cap: int = ROWS_CAP,
     limit_kmh: float = SPEED_LIMITS_KMH[USUAL_VEHICLE],
 ) -> Measurement:
-    """All measures with ceiling and floor; every table is cut at random to one number of rows, at most `rows_cap`.
+    """Measure synthetic trips by every metric, each with its ceiling and its floor.
 
-    Ceiling and floor depend on the real trips, that number and the seed alone, not on synthetic trips between real
-    stations.
+    All tables are cut at random to one number of rows. The ceiling is what fresh real trips score. The floor is what
+    real trips score when every column is shuffled on its own. Both depend on the real trips, the number of rows and the
+    seed. Synthetic trips between real stations do not change them.
 
     Parameters
     ----------
-    real, synthetic
-        Trips by internal names; real ones with `split` (A trained, B judges, C is the ceiling) if known.
-    others
-        More synthetic trips by name, judged in the same way beside the first, such as the same after calibration.
-    stations
-        With `station_id`: stations that are known beyond those of the real trips.
+    real : DataFrame
+        Trips by internal names. The column `split`, if known, says who trained ("A"), who judges ("B") and who is
+        fresh ("C").
+    synthetic : DataFrame
+        Trips by internal names.
+    others : mapping of str to DataFrame, optional
+        More synthetic trips by name, such as the same trips after calibration. They are measured in the same way.
+    stations : DataFrame, optional
+        Column `station_id`: stations that are known beyond those of the real trips.
+    seed : int
+        Of every random choice.
+    rows_cap : int
+        The most rows of a table that are measured.
+    limit_kmh : float
+        Kilometres per hour on the straight line. A faster trip is not valid.
+
+    Returns
+    -------
+    Measurement
+        The figures of metrics.json, and the tables that the report draws.
 
     Raises
     ------
     InputError
-        Tables that cannot be compared.
+        If the tables cannot be compared.
     """
     tables = {"synthetic": synthetic} | {f"synthetic ({name})": table for name, table in (others or {}).items()}
+    bench = _prepare(real, tables, known=stations, seed=seed, rows_cap=rows_cap)
+    measured = {name: _measure(bench, name, limit_kmh) for name in ("C", *tables)}
+    figures = _describe(bench, measured, _measure_floor(bench), names=list(others or {}))
+    return Measurement(
+        figures=figures, holdout=bench.holdout, shown=bench.located[list(tables)[-1]], stations=bench.stations
+    )
+
+
+def join_thirds(thirds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Join trips that trained ("A"), judge ("B") and are fresh ("C") to one real table with the column `split`."""
+    return pd.concat([thirds[name].assign(split=name) for name in THIRDS], ignore_index=True)
+
+
+# ---- prepare: the tables -------------------------------------------------------------------------------------------
+
+
+def _prepare(
+    real: pd.DataFrame, tables: Mapping[str, pd.DataFrame], *, known: pd.DataFrame | None, seed: int, rows_cap: int
+) -> _Bench:
+    """Check all tables, cut them to one length and locate their trips."""
     for name, table in {"real": real, **tables}.items():
-        _check(name, table, fewest=FEWEST_ROWS * (3 if name == "real" else 1))
+        _check_table(name, table, fewest=FEWEST_ROWS * (3 if name == "real" else 1))
         _check_stations(name, table, real)
-    is_training_known = "split" in real
-    trips = _cut({**_thirds(real, seed), **tables}, rows_cap, seed)
-    absent = _absent_attributes(trips)
-    known = set(real["start_station_id"]) | set(real["end_station_id"])
-    known |= set() if stations is None else set(stations["station_id"].astype(str))
-    places = locate_stations((real, *tables.values()))
-    tabulated = {name: _tabulate(part, absent) for name, part in trips.items()}
+
+    # Cut to one length first: what is absent is asked of the rows that are measured.
+    trips = _cut_tables({**_split_thirds(real, seed), **tables}, rows_cap, seed)
+    absent = _find_absent_attributes(trips)
+
+    # The real table comes first, so it says where a station lies.
+    stations = locate_stations((real, *tables.values()))
+    tabulated = {name: _tabulate(table, absent) for name, table in trips.items()}
+    located = {name: locate_trips(table, stations) for name, table in tabulated.items()}
     columns = list(tabulated["B"].columns.drop("date"))
-    located = {name: locate(table, places) for name, table in tabulated.items()}
-    copying = RealSide(train=located["A"], holdout=located["B"], columns=columns) if is_training_known else None
-    bench = _Bench(holdout=located["B"], places=places, copying=copying, columns=columns, seed=seed)
-    measured = {name: bench.measure(located[name]) for name in ("C", *tables)}
-    for name, (values, _) in measured.items():
-        values["validity"] = float(valid_rows(trips[name], known, limit_kmh=limit_kmh).mean())
-    floors, _ = bench.measure(locate(shuffle_columns(tabulated["A"], np.random.default_rng([seed, 1])), places))
-    ceilings, values, *rest = (found for found, _ in measured.values())
-    more, last = dict(zip(others or {}, rest, strict=True)), list(tables)[-1]
-    figures = {
-        "n": len(located["B"]),
-        "seed": seed,
-        "rows": {"real": len(real), **{name: len(table) for name, table in tables.items()}},
-        "thirds": THIRDS if is_training_known else UNKNOWN_TRAINING,
-        "columns": columns,
-        "absent": absent,
-        "others": list(more),
-        "shown": list(more)[-1] if more else None,
-        "metrics": {
-            m.name: _entry(m, values, more, ceilings, floors, absent=absent, is_training_known=is_training_known)
-            for m in METRICS
-        },
-        "worst_pairs": _worst_pairs(measured[last][1], measured["C"][1]),
-    }
-    return Measurement(figures=figures, holdout=located["B"], shown=located[last], places=places)
+
+    # A valid trip uses a station of the real trips, or of the list that was given.
+    known_stations = set(real["start_station_id"]) | set(real["end_station_id"])
+    known_stations |= set() if known is None else set(known["station_id"].astype(str))
+    # Copying is measured only if it is known which rows trained.
+    copying = None
+    if "split" in real:
+        copying = RealSide(train=located["A"], holdout=located["B"], columns=columns)
+    return _Bench(
+        trips=trips,
+        located=located,
+        stations=stations,
+        known_stations=known_stations,
+        columns=columns,
+        absent=absent,
+        copying=copying,
+        rows={"real": len(real), **{name: len(table) for name, table in tables.items()}},
+        seed=seed,
+    )
 
 
-# ---- the tables ----------------------------------------------------------------------------------------------------
-
-
-def _check(name: str, trips: pd.DataFrame, fewest: int) -> None:
+def _check_table(name: str, trips: pd.DataFrame, fewest: int) -> None:
     """Raise `InputError` unless the table has enough rows and the required columns without gaps."""
     missing = [column for column in REQUIRED if column not in trips]
     if missing:
@@ -190,35 +280,36 @@ def _check_stations(name: str, trips: pd.DataFrame, real: pd.DataFrame) -> None:
         )
 
 
-def _thirds(real: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
-    """The real trips by `split`; without that column, three random thirds."""
+def _split_thirds(real: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
+    """Split the real trips by `split`; without that column, into three random thirds."""
     order = np.random.default_rng([seed, 2]).permutation(len(real))
     split = real["split"] if "split" in real else np.array(list("ABC"))[order % 3]
-    parts = {name: real[np.asarray(split == name)] for name in THIRDS}
-    small = [f"{name} has {len(part)}" for name, part in parts.items() if len(part) < FEWEST_ROWS]
+    thirds = {name: real[np.asarray(split == name)] for name in THIRDS}
+    small = [f"{name} has {len(third)}" for name, third in thirds.items() if len(third) < FEWEST_ROWS]
     if small:
         raise InputError(
             f"real trips: too few rows by 'split': {', '.join(small)}; each of A, B and C needs {FEWEST_ROWS}; "
             "rasterize more trips, or drop the column to split at random"
         )
-    return parts
+    return thirds
 
 
-def _cut(parts: Mapping[str, pd.DataFrame], rows_cap: int, seed: int) -> dict[str, pd.DataFrame]:
-    """All tables at the length of the shortest, at most `rows_cap`, rows drawn at random and in random order."""
-    rows = min(rows_cap, *map(len, parts.values()))
-    order = {name: np.random.default_rng([seed, 3, min(k, 3)]) for k, name in enumerate(parts)}
-    return {name: part.iloc[order[name].permutation(len(part))[:rows]] for name, part in parts.items()}
+def _cut_tables(tables: Mapping[str, pd.DataFrame], rows_cap: int, seed: int) -> dict[str, pd.DataFrame]:
+    """Draw as many random rows of each table as the shortest has, at most `rows_cap`, in random order."""
+    rows = min(rows_cap, *map(len, tables.values()))
+    # Every synthetic table has the random numbers of the first: a table's figures do not depend on its place.
+    order = {name: np.random.default_rng([seed, 3, min(k, 3)]) for k, name in enumerate(tables)}
+    return {name: table.iloc[order[name].permutation(len(table))[:rows]] for name, table in tables.items()}
 
 
-def _absent_attributes(trips: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """Attribute columns that cannot be compared, with the reason."""
+def _find_absent_attributes(trips: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """Find the attribute columns that cannot be compared, with the reason."""
     reasons = {}
     for column in ATTRIBUTES:
         without = [
             "real" if name in THIRDS else name
-            for name, part in trips.items()
-            if column not in part or part[column].isna().all()
+            for name, table in trips.items()
+            if column not in table or table[column].isna().all()
         ]
         if without:
             reasons[column] = f"no {column} in the {' and '.join(sorted(set(without)))} trips"
@@ -226,31 +317,77 @@ def _absent_attributes(trips: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 
 
 def _tabulate(trips: pd.DataFrame, absent: Mapping[str, str]) -> pd.DataFrame:
-    """The columns that are compared, and last the `date`, which only daily networks look at."""
+    """Return the columns that are compared, and last the `date`, which only daily networks look at."""
     return tabulate(trips, [a for a in ATTRIBUTES if a not in absent]).assign(date=to_dates(trips))
 
 
-# ---- the figures ---------------------------------------------------------------------------------------------------
+# ---- measure: the values -------------------------------------------------------------------------------------------
 
 
-def _entry(
+def _measure(bench: _Bench, name: str, limit_kmh: float) -> _Measured:
+    """Measure all metrics of one table of the bench."""
+    values, pairs = bench.measure_table(bench.located[name])
+    valid = valid_rows(bench.trips[name], bench.known_stations, limit_kmh=limit_kmh)
+    return _Measured(values | {"validity": float(valid.mean())}, pairs)
+
+
+def _measure_floor(bench: _Bench) -> Values:
+    """Measure training trips of which every column is shuffled on its own."""
+    table = bench.located["A"][[*bench.columns, "date"]]
+    shuffled = shuffle_columns(table, np.random.default_rng([bench.seed, 1]))
+    return bench.measure_table(locate_trips(shuffled, bench.stations)).values
+
+
+# ---- describe: the figures -----------------------------------------------------------------------------------------
+
+
+def _describe(bench: _Bench, measured: Mapping[str, _Measured], floors: Values, *, names: list[str]) -> dict[str, Any]:
+    """Return the figures as in metrics.json; `names` are those of the other synthetic tables."""
+    # Tables come in this order: fresh real trips (the ceiling), the first synthetic ones, then the others.
+    ceilings, values, *rest = (table.values for table in measured.values())
+    others = dict(zip(names, rest, strict=True))
+    is_training_known = bench.copying is not None
+    shown = list(measured)[-1]
+    return {
+        "n": len(bench.holdout),
+        "seed": bench.seed,
+        "rows": bench.rows,
+        "thirds": THIRDS if is_training_known else UNKNOWN_TRAINING,
+        "columns": bench.columns,
+        "absent": bench.absent,
+        "others": names,
+        "shown": names[-1] if names else None,
+        "metrics": {
+            m.name: _describe_metric(
+                m, values, others, ceilings, floors, absent=bench.absent, is_training_known=is_training_known
+            )
+            for m in METRICS
+        },
+        "worst_pairs": _find_worst_pairs(measured[shown].pairs, measured["C"].pairs),
+    }
+
+
+def _describe_metric(
     metric: Metric,
-    values: Mapping[str, float | None],
-    more: Mapping[str, Mapping[str, float | None]],
-    ceilings: Mapping[str, float | None],
-    floors: Mapping[str, float | None],
+    values: Values,
+    others: Mapping[str, Values],
+    ceilings: Values,
+    floors: Values,
     *,
     absent: Mapping[str, str],
     is_training_known: bool,
 ) -> dict[str, Any]:
-    """One metric as in metrics.json; a figure that could not be had is null, and the note says why."""
+    """Return one metric as in metrics.json; a figure that could not be measured is null, and the note says why."""
     value, ceiling, floor = (figures.get(metric.name) for figures in (values, ceilings, floors))
-    others = {name: figures.get(metric.name) for name, figures in more.items()}
-    why = [absent[column] for column in metric.needs if column in absent]
+    other_values = {name: figures.get(metric.name) for name, figures in others.items()}
+
+    # Say why a figure is missing: an absent column first, then what else each metric needs.
+    reasons = [absent[column] for column in metric.needs if column in absent]
     if metric.number in COPYING and not is_training_known:
-        why.append(UNKNOWN_TRAINING)
-    elif value is None and not why:
-        why.append(TOO_LITTLE.get(metric.number, "the column does not vary enough"))
+        reasons.append(UNKNOWN_TRAINING)
+    elif value is None and not reasons:
+        reasons.append(TOO_LITTLE.get(metric.number, "the column does not vary enough"))
+
     return {
         "title": metric.title,
         "number": metric.number,
@@ -258,16 +395,16 @@ def _entry(
         "ceiling": ceiling,
         "floor": floor,
         "attained": attained_share(metric, value, ceiling, floor),
-        "others": others,
-        "others_attained": {name: attained_share(metric, other, ceiling, floor) for name, other in others.items()},
+        "others": other_values,
+        "others_attained": {
+            name: attained_share(metric, other, ceiling, floor) for name, other in other_values.items()
+        },
         "better": metric.better,
-        "note": "not measured: " + "; ".join(why) if why else metric.note,
+        "note": "not measured: " + "; ".join(reasons) if reasons else metric.note,
     }
 
 
-def _worst_pairs(
-    pairs: Mapping[tuple[str, str], float], ceilings: Mapping[tuple[str, str], float], count: int = 5
-) -> list[dict[str, Any]]:
-    """The pairs of columns that lie furthest above what fresh real trips score."""
+def _find_worst_pairs(pairs: Pairs, ceilings: Pairs, count: int = 5) -> list[dict[str, Any]]:
+    """Find the pairs of columns that lie furthest above what fresh real trips score."""
     worst = sorted(pairs, key=lambda pair: ceilings[pair] - pairs[pair])[:count]
     return [{"columns": list(pair), "tvd": pairs[pair], "ceiling": ceilings[pair]} for pair in worst]

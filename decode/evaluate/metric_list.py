@@ -1,4 +1,4 @@
-"""The list of metrics: name, title, direction, and what floor and ceiling mean for each."""
+"""The list of metrics: name, title, direction, and in plain words what each one says."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,15 +6,29 @@ from typing import Literal
 from decode.evaluate.columns import BINS, TOP_STATIONS
 from decode.evaluate.tables import TILES
 
-_MARGINAL = "a single column, which shuffling leaves as it is"
+_SHUFFLED = "Shuffling leaves a single column as it is, so there is no floor to beat."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One line of the table: its name in JSON, its title for people, and how to read its value.
+    """One line of the table of figures.
 
-    better : `half` is best at 0.5, `equal` at the ceiling. detects : whether shuffled columns come out worse than real
-    ones, without which a floor and an attained share mean nothing. needs : the attribute columns it cannot do without.
+    Attributes
+    ----------
+    name : str
+        Its name in metrics.json.
+    title : str
+        Its name for people.
+    number : int
+        Its group: figures that are measured together share a number.
+    better : {"higher", "lower", "half", "equal"}
+        Where the best value lies: `half` is .5, `equal` is the ceiling.
+    detects : bool
+        Whether shuffled columns come out worse than real ones. If not, floor and attained share mean nothing.
+    needs : tuple of str
+        The attribute columns without which it cannot be measured.
+    note : str
+        What it says, in plain English.
     """
 
     name: str
@@ -23,13 +37,24 @@ class Metric:
     better: Literal["higher", "lower", "half", "equal"]
     detects: bool = True
     needs: tuple[str, ...] = ()
-    note: str = ""
+    note: str
 
 
 def attained_share(metric: Metric, value: float | None, ceiling: float | None, floor: float | None) -> float | None:
-    """(value − floor) / (ceiling − floor): 1 like fresh real trips, 0 like shuffled columns.
+    """Return how much of the way from floor to ceiling a figure has gone.
 
-    None where shuffling proves nothing, where a part is missing, or where the floor is not worse than the ceiling.
+    Parameters
+    ----------
+    metric : Metric
+        The metric that the figures belong to.
+    value, ceiling, floor : float or None
+        Its figures for the synthetic trips, for fresh real trips, and for shuffled columns.
+
+    Returns
+    -------
+    float or None
+        (value − floor) / (ceiling − floor): 1 like fresh real trips, 0 like shuffled columns. None where shuffling
+        proves nothing, where a figure is missing, or where the floor is not worse than the ceiling.
     """
     if not metric.detects or value is None or ceiling is None or floor is None:
         return None
@@ -39,36 +64,95 @@ def attained_share(metric: Metric, value: float | None, ceiling: float | None, f
 
 
 METRICS = (
+    # Rows by themselves.
     Metric(
         name="validity",
         title="Valid rows",
         number=1,
         better="higher",
         detects=False,
-        note="known stations, end after start, no faster than the vehicle's limit on the straight line",
+        note=(
+            "Both stations are known and the end comes after the start. "
+            "The trip is no faster than the vehicle's limit on the straight line."
+        ),
     ),
-    Metric(name="od_cpc", title="OD flows, common part", number=2, better="higher", note="station × station"),
+    # Flows and single columns.
+    Metric(
+        name="od_cpc",
+        title="OD flows, common part",
+        number=2,
+        better="higher",
+        note="How much the flows from station to station have in common. 1 means they are equal.",
+    ),
     Metric(
         name="od_cpc_tiles",
         title="OD flows on tiles",
         number=3,
         better="higher",
-        note=f"the same between {TILES} × {TILES} tiles",
+        note=f"The same for flows between the tiles of a map of {TILES} × {TILES}.",
     ),
-    Metric(name="start_jsd", title="Start stations, JSD", number=4, better="lower", detects=False, note=_MARGINAL),
-    Metric(name="end_jsd", title="End stations, JSD", number=4, better="lower", detects=False, note=_MARGINAL),
-    Metric(name="hour_of_week_jsd", title="Hour of week, JSD", number=5, better="lower", note="day of week × hour"),
-    Metric(name="start_hour_jsd", title="Start × hour, JSD", number=6, better="lower"),
-    Metric(name="distance_ks", title="Distance, KS", number=7, better="lower"),
-    Metric(name="distance_w1_km", title="Distance, W1 (km)", number=7, better="lower"),
-    Metric(name="duration_ks", title="Duration, KS", number=8, better="lower", detects=False, note=_MARGINAL),
+    Metric(
+        name="start_jsd",
+        title="Start stations, JSD",
+        number=4,
+        better="lower",
+        detects=False,
+        note=f"How far the shares of start stations differ. {_SHUFFLED}",
+    ),
+    Metric(
+        name="end_jsd",
+        title="End stations, JSD",
+        number=4,
+        better="lower",
+        detects=False,
+        note=f"How far the shares of end stations differ. {_SHUFFLED}",
+    ),
+    Metric(
+        name="hour_of_week_jsd",
+        title="Hour of week, JSD",
+        number=5,
+        better="lower",
+        note="How far the shares of the 168 hours of the week differ.",
+    ),
+    Metric(
+        name="start_hour_jsd",
+        title="Start × hour, JSD",
+        number=6,
+        better="lower",
+        note="How far the shares of start station and hour of the day together differ.",
+    ),
+    Metric(
+        name="distance_ks",
+        title="Distance, KS",
+        number=7,
+        better="lower",
+        note="The largest gap between the two distribution functions of straight-line distance.",
+    ),
+    Metric(
+        name="distance_w1_km",
+        title="Distance, W1 (km)",
+        number=7,
+        better="lower",
+        note="How many kilometres distances must move on average to become the real ones.",
+    ),
+    Metric(
+        name="duration_ks",
+        title="Duration, KS",
+        number=8,
+        better="lower",
+        detects=False,
+        note=f"The largest gap between the two distribution functions of duration. {_SHUFFLED}",
+    ),
     Metric(
         name="duration_w1",
         title="Duration, W1 / σ",
         number=8,
         better="lower",
         detects=False,
-        note="in standard deviations of the real durations",
+        note=(
+            "How far durations must move on average to become the real ones. "
+            "The unit is the standard deviation of the real durations."
+        ),
     ),
     Metric(
         name="gender_tvd",
@@ -77,7 +161,7 @@ METRICS = (
         better="lower",
         detects=False,
         needs=("gender",),
-        note=_MARGINAL,
+        note=f"How far the shares of genders differ. {_SHUFFLED}",
     ),
     Metric(
         name="user_type_tvd",
@@ -86,7 +170,7 @@ METRICS = (
         better="lower",
         detects=False,
         needs=("user_type",),
-        note=_MARGINAL,
+        note=f"How far the shares of user types differ. {_SHUFFLED}",
     ),
     Metric(
         name="birth_year_ks",
@@ -95,42 +179,52 @@ METRICS = (
         better="lower",
         detects=False,
         needs=("birth_year",),
-        note=_MARGINAL,
+        note=f"The largest gap between the two distribution functions of birth year. {_SHUFFLED}",
     ),
+    # Columns together.
     Metric(
         name="bivariate_accuracy",
         title="Column pairs, accuracy",
         number=10,
         better="higher",
-        note=f"1 − mean TVD over all pairs; {BINS} bins, top {TOP_STATIONS} stations",
+        note=(
+            "How well every pair of columns fits together: 1 − the mean total variation distance. "
+            f"Numbers have {BINS} bins. The {TOP_STATIONS} most common stations have a bin each."
+        ),
     ),
     Metric(
         name="k_marginal",
         title="K-marginal score",
         number=11,
         better="higher",
-        note="0 to 1000; three columns at a time within start area × shift",
+        note="0 to 1000. How well three columns at a time fit together within each start area and shift.",
     ),
+    # Models: can trees tell it, and is it of use to train on?
     Metric(
         name="c2st_auc",
         title="Classifier real / synthetic, AUC",
         number=12,
         better="half",
-        note="gradient-boosted trees, 3 folds; .5 means it cannot tell",
+        note=(
+            "Gradient-boosted trees try to tell synthetic from real trips, in 3 folds. .5 means that they cannot tell."
+        ),
     ),
     Metric(
         name="c2st_distance_auc",
         title="Classifier that is told the distance, AUC",
         number=12,
         better="half",
-        note="the same trees; stricter: speeds betray a trip",
+        note="The same trees also see the distance. This is stricter: a wrong speed betrays a trip.",
     ),
     Metric(
         name="tstr_duration_r2",
         title="Trained on it: duration, R²",
         number=13,
         better="higher",
-        note="log duration, tested on real trips; the ceiling is trained on real ones",
+        note=(
+            "Trees learn the logarithm of duration from synthetic trips. They are tested on real ones. "
+            "For the ceiling they learn from real trips."
+        ),
     ),
     Metric(
         name="tstr_user_type_auc",
@@ -138,39 +232,62 @@ METRICS = (
         number=13,
         better="higher",
         needs=("user_type",),
-        note="the most common type against the rest, tested on real trips",
+        note="Trees learn from synthetic trips who has the most common user type. They are tested on real ones.",
     ),
     Metric(
         name="tstr_demand_r",
         title="Trained on it: demand, r",
         number=13,
         better="higher",
-        note="starts by station × weekend × hour",
+        note="How closely starts by station, weekend and hour follow the real ones.",
     ),
+    # Daily networks.
     Metric(
         name="daily_cpc_jsd",
         title="Daily networks: flows, JS distance",
         number=14,
         better="lower",
-        note="are real and synthetic days as alike as two real days (MoGAN protocol); from 20 dates on",
+        note=(
+            "Are a real and a synthetic day as alike in flows as two real days? "
+            "This is the protocol of MoGAN. It needs 20 dates."
+        ),
     ),
-    Metric(name="daily_weights_jsd", title="Daily networks: edge weights, JS distance", number=14, better="lower"),
-    Metric(name="daily_clustering_jsd", title="Daily networks: clustering, JS distance", number=14, better="lower"),
-    Metric(name="daily_degrees_jsd", title="Daily networks: degrees, JS distance", number=14, better="lower"),
+    Metric(
+        name="daily_weights_jsd",
+        title="Daily networks: edge weights, JS distance",
+        number=14,
+        better="lower",
+        note="The same for how many trips the links of a day have.",
+    ),
+    Metric(
+        name="daily_clustering_jsd",
+        title="Daily networks: clustering, JS distance",
+        number=14,
+        better="lower",
+        note="The same for how many neighbours of a tile are linked to each other.",
+    ),
+    Metric(
+        name="daily_degrees_jsd",
+        title="Daily networks: degrees, JS distance",
+        number=14,
+        better="lower",
+        note="The same for how many tiles a tile is linked to.",
+    ),
     Metric(
         name="daily_cpc_within_jsd",
         title="Daily networks: within synthetic, JS distance",
         number=14,
         better="lower",
-        note="do flows of synthetic days differ from each other as those of real days do",
+        note="Do the flows of synthetic days differ from each other as those of real days do?",
     ),
+    # Copying.
     Metric(
         name="dcr_share",
         title="Nearer to training than to held-out rows",
         number=15,
         better="half",
         detects=False,
-        note="ties split; above .5 means copying",
+        note="The share of rows that lie nearer to a training row. Ties count half. Above .5 means copying.",
     ),
     Metric(
         name="ims",
@@ -178,7 +295,7 @@ METRICS = (
         number=15,
         better="equal",
         detects=False,
-        note="not above the rate of fresh real trips",
+        note="It should not be above the share for fresh real trips.",
     ),
     Metric(
         name="nndr_p5",
@@ -186,7 +303,7 @@ METRICS = (
         number=16,
         better="equal",
         detects=False,
-        note="far below real means copies of single rows",
+        note="Far below the figure for real trips means copies of single rows.",
     ),
     Metric(
         name="membership_auc",
@@ -194,7 +311,10 @@ METRICS = (
         number=17,
         better="half",
         detects=False,
-        note="by the distance to the nearest synthetic row; .5 is guessing",
+        note=(
+            "An attacker guesses who trained the generator, by the distance to the nearest synthetic row. "
+            ".5 is guessing."
+        ),
     ),
     Metric(
         name="membership_tpr",
@@ -202,35 +322,42 @@ METRICS = (
         number=17,
         better="equal",
         detects=False,
-        note=".01 is guessing",
+        note="How many training rows the same attacker finds. .01 is guessing.",
     ),
+    # Pictures.
     Metric(
         name="picture_swd",
         title="Pictures, sliced Wasserstein / σ",
         number=18,
         better="lower",
-        note="trips drawn by the codec, several to a picture; all planes on random directions",
+        note="The codec draws several trips to a picture. All planes are compared along random directions.",
     ),
     Metric(
         name="picture_density",
         title="Pictures, density",
         number=18,
         better="higher",
-        note="5 neighbours; low where pictures look like no real one, above 1 where they crowd",
+        note="Low where pictures look like no real one, above 1 where they crowd. It looks at 5 neighbours.",
     ),
     Metric(
         name="picture_coverage",
         title="Pictures, coverage",
         number=18,
         better="higher",
-        note="share of real pictures that have a synthetic one near",
+        note="The share of real pictures that have a synthetic one near.",
     ),
     Metric(
         name="picture_mass",
         title="Pictures, total mass, W1 / mean",
         number=18,
         better="lower",
-        note="length of strokes and blobs in a picture",
+        note="How far the length of all strokes and blobs in a picture differs.",
     ),
-    Metric(name="picture_active_cells", title="Pictures, active cells, W1 / mean", number=18, better="lower"),
+    Metric(
+        name="picture_active_cells",
+        title="Pictures, active cells, W1 / mean",
+        number=18,
+        better="lower",
+        note="How far the share of pixels that hold a trip differs.",
+    ),
 )

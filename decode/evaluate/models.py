@@ -1,4 +1,4 @@
-"""Measures that train a model: can trees tell synthetic from real, and do trees trained on synthetic work on real."""
+"""Measures that train a model: can trees tell synthetic from real, and do trees trained on synthetic work on real?"""
 
 from typing import TypeVar
 
@@ -13,17 +13,34 @@ from threadpoolctl import threadpool_limits
 from decode.evaluate.tables import CATEGORIES
 
 Trees = TypeVar("Trees", HistGradientBoostingClassifier, HistGradientBoostingRegressor)
-FOLDS = 3
-MOST_CODES = 200  # the trees take 255 categories at most; rarer stations share one code and differ by coordinates
+FOLDS = 3  # set by hand, not swept
+# The trees take 255 categories at most. Rarer stations share one code and differ by coordinates.
+# Set by hand, not swept.
+MOST_CODES = 200
 COORDINATES = ("start_lat", "start_lng", "end_lat", "end_lng")
 
-# A second thread gains little on tables of this size, and where another process has the core, waiting for it at every
-# split makes the trees ten times slower.
+# A second thread gains little on tables of this size. Where another process has the core, the trees wait for it at
+# every split and become ten times slower (seen by hand, in no benchmark).
 _on_one_thread = threadpool_limits.wrap(limits=1, user_api="openmp")
 
 
 def encode_features(table: pd.DataFrame, real: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """The columns as floats: categories as codes by their frequency in `real`, without looking at any target."""
+    """Turn columns into the floats that trees take, without looking at any target.
+
+    Parameters
+    ----------
+    table : DataFrame, N rows
+        Located rows.
+    real : DataFrame
+        Located rows whose frequencies give each category its code; the most common value is 0.
+    columns : list of str
+        The columns to encode.
+
+    Returns
+    -------
+    DataFrame, N rows
+        The columns as float64; rare categories share one code.
+    """
     features = {}
     for column in columns:
         if column in CATEGORIES:
@@ -36,6 +53,7 @@ def encode_features(table: pd.DataFrame, real: pd.DataFrame, columns: list[str])
 
 
 def _fit(kind: type[Trees], features: pd.DataFrame, target: NDArray, *, seed: int) -> Trees:
+    """Fit gradient-boosted trees of one kind."""
     categories = [column for column in features if column in CATEGORIES]
     return kind(categorical_features=categories, early_stopping=False, random_state=seed).fit(features, target)
 
@@ -44,15 +62,34 @@ def _fit(kind: type[Trees], features: pd.DataFrame, target: NDArray, *, seed: in
 def classifier_auc(
     table: pd.DataFrame, real: pd.DataFrame, columns: list[str], *, seed: int, sees_distance: bool = False
 ) -> float:
-    """Classifier two-sample test: mean AUC of gradient-boosted trees over 3 folds (Lopez-Paz & Oquab 2017).
+    """Test whether gradient-boosted trees can tell the rows of `table` from real ones.
 
-    The trees see every column and station coordinates; with `sees_distance` also the distance, which tells at once
-    whether durations fit it. 0.5: they cannot tell; 1: they always can.
+    Parameters
+    ----------
+    table, real : DataFrame
+        Located rows.
+    columns : list of str
+        The columns that the trees see, beside the coordinates of the stations.
+    seed : int
+        Of the folds and the trees.
+    sees_distance : bool
+        Whether the trees see the distance too. It shows at once whether durations fit it.
+
+    Returns
+    -------
+    float
+        Mean AUC over 3 folds. 0.5: they cannot tell; 1: they always can.
+
+    Notes
+    -----
+    This is the classifier two-sample test of Lopez-Paz & Oquab 2017.
     """
     columns = [*columns, *COORDINATES, *(["distance_km"] if sees_distance else [])]
     both = pd.concat([real, table], ignore_index=True)
     features = encode_features(both, both, columns)
     is_table = np.repeat([0, 1], [len(real), len(table)])
+
+    # Train on two folds, score the third.
     scores = []
     for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(features, is_table):
         trees = _fit(HistGradientBoostingClassifier, features.iloc[train], is_table[train], seed=seed)
@@ -62,7 +99,24 @@ def classifier_auc(
 
 @_on_one_thread
 def duration_r2(table: pd.DataFrame, real: pd.DataFrame, columns: list[str], *, seed: int) -> float | None:
-    """R² on real trips of log duration predicted from all other columns, by trees trained on `table` (TSTR)."""
+    """Predict the logarithm of duration from all other columns: train on `table`, test on real trips (TSTR).
+
+    Parameters
+    ----------
+    table : DataFrame
+        Located rows that the trees are trained on.
+    real : DataFrame
+        Located rows that they are tested on.
+    columns : list of str
+        The columns that both tables have.
+    seed : int
+        Of the trees.
+
+    Returns
+    -------
+    float or None
+        R² of the real trips; None if all real durations are equal.
+    """
     columns = [column for column in columns if column != "duration_s"]
     target, truth = (np.log(np.maximum(t["duration_s"].to_numpy(), 1.0)) for t in (table, real))
     if np.ptp(truth) == 0:
@@ -73,7 +127,24 @@ def duration_r2(table: pd.DataFrame, real: pd.DataFrame, columns: list[str], *, 
 
 @_on_one_thread
 def user_type_auc(table: pd.DataFrame, real: pd.DataFrame, columns: list[str], *, seed: int) -> float | None:
-    """AUC on real trips of "the most common user type", by trees trained on `table`; None where either has one type."""
+    """Predict who has the most common user type: train on `table`, test on real trips (TSTR).
+
+    Parameters
+    ----------
+    table : DataFrame
+        Located rows that the trees are trained on.
+    real : DataFrame
+        Located rows that they are tested on.
+    columns : list of str
+        The columns that both tables have.
+    seed : int
+        Of the trees.
+
+    Returns
+    -------
+    float or None
+        AUC of the real trips; None if a table has the most common type only, or `table` lacks it.
+    """
     columns = [column for column in columns if column != "user_type"]
     common = real["user_type"].value_counts().index[0]
     target, truth = ((t["user_type"] == common).to_numpy() for t in (table, real))

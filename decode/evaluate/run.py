@@ -27,10 +27,38 @@ def compare(
     rows_cap: int = ROWS_CAP,
     limit_kmh: float = SPEED_LIMITS_KMH[USUAL_VEHICLE],
 ) -> dict[str, Any]:
-    """Judge synthetic trips against real ones; writes `out`/metrics.json and `out`/index.html, returns the figures.
+    """Measure synthetic trips against real ones and write the report.
 
-    run : the run folder, whose pictures and settings the report shows, and whose stations are known if `stations` are
-    not given. Everything else, and the errors: see `measure_tables`.
+    Writes `out`/index.html, then `out`/metrics.json. The figures come last, so that they mark a finished report.
+
+    Parameters
+    ----------
+    real, synthetic : DataFrame
+        Trips by internal names; see `measure_tables`.
+    out : Path
+        Folder of the report; made if it is absent.
+    others : mapping of str to DataFrame, optional
+        More synthetic trips by name, shown beside the first.
+    stations : DataFrame, optional
+        Column `station_id`: stations that are known beyond those of the real trips. By default those of `run`.
+    run : Path, optional
+        Run folder whose pictures and settings the report shows.
+    seed : int
+        Of every random choice.
+    rows_cap : int
+        The most rows of a table that are measured.
+    limit_kmh : float
+        Kilometres per hour on the straight line. A faster trip is not valid.
+
+    Returns
+    -------
+    dict
+        The figures, as in metrics.json.
+
+    Raises
+    ------
+    InputError
+        If the tables cannot be compared, or a file of the run is damaged.
     """
     from decode.evaluate.report import write_report  # matplotlib is slow to import
 
@@ -39,7 +67,9 @@ def compare(
     measurement = measure_tables(
         real, synthetic, others=others, stations=stations, seed=seed, rows_cap=rows_cap, limit_kmh=limit_kmh
     )
-    (out / "metrics.json").unlink(missing_ok=True)  # written last: it marks a finished report
+
+    # Old figures go first and new ones come last: a broken run leaves no figures beside a report they do not fit.
+    (out / "metrics.json").unlink(missing_ok=True)
     write_report(out / "index.html", measurement, run=run)
     write_json(out / "metrics.json", measurement.figures)
     return measurement.figures
@@ -48,7 +78,7 @@ def compare(
 def compare_files(
     tables: Sequence[str], options: CompareOptions, *, run: Path | None = None, seed: int = 0
 ) -> tuple[dict[str, Any], Path]:
-    """Measure files of synthetic trips against files of real ones, and write the report unless JSON alone is wanted.
+    """Measure files of synthetic trips against files of real ones; write the report unless JSON alone is wanted.
 
     Parameters
     ----------
@@ -71,6 +101,8 @@ def compare_files(
     real, synthetic = _read_sides(tables, options.thirds)
     more = {**_tables_beside_raw(run, tables[-1]), **options.also}
     others = {name: read_trips([path]) for name, path in more.items()}
+
+    # The run says what was ridden, if the options do not.
     limit_kmh = options.limit_kmh(ImageSet.open(run / "images").spec.source if has_images(run) else None)
     out = options.out or (run / "report" if run else Path("report"))
     shared = {"others": others, "seed": seed, "rows_cap": options.rows, "limit_kmh": limit_kmh}
@@ -80,12 +112,13 @@ def compare_files(
 
 
 def has_images(run: Path | None) -> bool:
-    """Return whether a run folder has a finished image set."""
+    """Say whether a run folder has a finished image set."""
     return run is not None and (run / "images" / "spec.json").exists()
 
 
 def _read_sides(tables: Sequence[str], thirds: Mapping[str, Path | None]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the real trips, from one file or from three, and the synthetic ones."""
+    # Without thirds the first file holds the real trips. `CompareOptions` has refused one or two of the thirds.
     is_one_file = None in thirds.values()
     if len(tables) != (2 if is_one_file else 1):
         names = (
@@ -96,20 +129,20 @@ def _read_sides(tables: Sequence[str], thirds: Mapping[str, Path | None]) -> tup
         raise InputError(f"{len(tables)} files ({', '.join(tables)}); give {names}")
     if is_one_file:
         return read_trips([tables[0]]), read_trips([tables[1]])
-    parts = {third: read_trips([path]) for third, path in zip(THIRDS, thirds.values(), strict=True)}
-    return join_thirds(parts), read_trips([tables[0]])
+    trips_of = {third: read_trips([path]) for third, path in zip(THIRDS, thirds.values(), strict=True)}
+    return join_thirds(trips_of), read_trips([tables[0]])
 
 
-def _tables_beside_raw(run: Path | None, judged: str) -> dict[str, str]:
-    """The calibrated and the chosen trips of a run, shown beside its raw ones without being asked for."""
+def _tables_beside_raw(run: Path | None, measured: str) -> dict[str, str]:
+    """Return the files of a run's calibrated and chosen trips, without the file that is measured already."""
     from decode.run import TABLES
 
     paths = {name: run / f"{name}.parquet" for name in TABLES[1:]} if run else {}
-    return {n: str(path) for n, path in paths.items() if path.exists() and path.resolve() != Path(judged).resolve()}
+    return {n: str(path) for n, path in paths.items() if path.exists() and path.resolve() != Path(measured).resolve()}
 
 
-def summarise(figures: dict) -> str:
-    """The main figures as aligned lines: value, those of other synthetic trips, ceiling, floor."""
+def summarise(figures: dict[str, Any]) -> str:
+    """Return the main figures as aligned lines: value, those of other synthetic trips, ceiling, floor."""
     columns = ["synthetic", *figures["others"], "ceiling", "floor"]
     lines = [f"{'':24}" + "".join(f"{column[:11]:>12}" for column in columns)]
     for name, figure in figures["metrics"].items():

@@ -10,10 +10,10 @@ from decode.evaluate.daily_networks import (
     MOST_DAYS,
     PAIR_BINS,
     RealDays,
-    clustering_and_degrees,
     compare_days,
+    compare_samples,
     cut_to_days,
-    distance_of_samples,
+    measure_nodes,
     to_dates,
 )
 from decode.evaluate.metric_list import METRICS
@@ -22,14 +22,14 @@ FIGURES = tuple(metric.name for metric in METRICS if metric.number == 14)
 
 
 def make_table(*days):
-    """Trips (start tile, end tile), one list of them per day."""
+    """Make a table from one list of trips (start tile, end tile) per day."""
     first = np.datetime64("2019-01-07")
     rows = [(*trip, first + day) for day, trips in enumerate(days) for trip in trips]
     return pd.DataFrame(rows, columns=["start_tile", "end_tile", "date"])
 
 
-def random_days(*, seed, days=60, trips=150):
-    """Trips to the next tiles along a street of 30; on each date more at one end of it than at the other."""
+def _random_days(*, seed, days=60, trips=150):
+    """Make trips to the next tiles along a street of 30, each date more at one of its ends than at the other."""
     rng = np.random.default_rng(seed)
     rows = int(days * trips)
     day = rng.integers(0, days, rows)
@@ -39,8 +39,9 @@ def random_days(*, seed, days=60, trips=150):
     return pd.DataFrame({"start_tile": start, "end_tile": end, "date": np.datetime64("2019-01-07") + day})
 
 
-def measure(table, *, real_seed=1):
-    return RealDays(holdout=random_days(seed=real_seed), seed=0).measure(table)
+def measure(table):
+    """Measure a table against 60 real days."""
+    return RealDays(holdout=_random_days(seed=1), seed=0).measure_table(table)
 
 
 # ---- networks ------------------------------------------------------------------------------------------------------
@@ -50,7 +51,7 @@ def test_clustering_and_degrees_by_hand():
     flows = np.zeros((2, 6, 6))
     for a, b in ((0, 1), (1, 0), (1, 2), (2, 0), (0, 3), (3, 3), (4, 4)):  # a triangle with a tail; two round trips
         flows[1, a, b] = 7
-    clustering, degrees = clustering_and_degrees(flows)
+    clustering, degrees = measure_nodes(flows)
     assert degrees.tolist() == [[0] * 6, [3, 2, 2, 1, 0, 0]]
     np.testing.assert_allclose(clustering, [[0] * 6, [1 / 3, 1, 1, 0, 0, 0]], atol=1e-6)
 
@@ -81,11 +82,11 @@ def test_days_are_cut_to_one_number_of_trips():
 
 def test_samples_are_compared_in_quantiles_of_the_real_one():
     real = np.arange(1000.0)
-    assert distance_of_samples(real, real) == 0
+    assert compare_samples(real, real) == 0
     uniform, last = np.ones(PAIR_BINS), np.eye(PAIR_BINS)[-1]
-    assert distance_of_samples(real, np.full(50, 5000.0)) == pytest.approx(jsd(uniform, last) ** 0.5)
-    assert distance_of_samples(np.zeros(9), np.zeros(4)) == 0
-    assert distance_of_samples(np.zeros(9), np.full(4, -1.0)) == 1
+    assert compare_samples(real, np.full(50, 5000.0)) == pytest.approx(jsd(uniform, last) ** 0.5)
+    assert compare_samples(np.zeros(9), np.zeros(4)) == 0
+    assert compare_samples(np.zeros(9), np.full(4, -1.0)) == 1
 
 
 def test_dates_are_local_days():
@@ -97,13 +98,13 @@ def test_dates_are_local_days():
 
 
 def test_a_copy_of_the_real_days_is_perfect():
-    found = measure(random_days(seed=1))
-    assert tuple(found) == FIGURES
-    assert found == dict.fromkeys(FIGURES, 0)
+    figures = measure(_random_days(seed=1))
+    assert tuple(figures) == FIGURES
+    assert figures == dict.fromkeys(FIGURES, 0)
 
 
 def test_fresh_days_are_near_and_shuffled_ends_are_far():
-    fresh, shuffled = random_days(seed=2), random_days(seed=3)
+    fresh, shuffled = _random_days(seed=2), _random_days(seed=3)
     shuffled["end_tile"] = np.random.default_rng(0).permutation(shuffled["end_tile"])
     fresh, shuffled = measure(fresh), measure(shuffled)
     for name in FIGURES:
@@ -113,30 +114,32 @@ def test_fresh_days_are_near_and_shuffled_ends_are_far():
 
 
 def test_how_many_trips_a_day_has_makes_no_difference():
-    busy = measure(random_days(seed=2, trips=600))
+    busy = measure(_random_days(seed=2, trips=600))
     assert max(busy.values()) < 0.2
 
 
 def test_days_without_variety_are_too_much_alike():
-    alike = random_days(seed=2)
+    alike = _random_days(seed=2)
     alike["date"] = np.random.default_rng(0).permutation(alike["date"])
-    alike, fresh = measure(alike), measure(random_days(seed=2))
+    alike, fresh = measure(alike), measure(_random_days(seed=2))
     assert alike["daily_cpc_within_jsd"] > 3 * fresh["daily_cpc_within_jsd"]
     assert alike["daily_cpc_jsd"] < alike["daily_cpc_within_jsd"]
 
 
 def test_one_week_is_not_measured():
-    week = random_days(seed=2)
+    week = _random_days(seed=2)
     week["date"] = np.datetime64("2019-01-07") + (week["date"].to_numpy() - np.datetime64("2019-01-07")).astype(int) % 7
     assert measure(week) == dict.fromkeys(FIGURES)
-    thin = RealDays(holdout=random_days(seed=1, trips=5), seed=0)
-    assert thin.measure(random_days(seed=2)) == dict.fromkeys(FIGURES)
-    few = RealDays(holdout=random_days(seed=1, days=FEWEST_DAYS - 1), seed=0)
-    assert few.measure(random_days(seed=2)) == dict.fromkeys(FIGURES)
+
+    # The days of the real table may be too thin or too few as well.
+    thin = RealDays(holdout=_random_days(seed=1, trips=5), seed=0)
+    assert thin.measure_table(_random_days(seed=2)) == dict.fromkeys(FIGURES)
+    few = RealDays(holdout=_random_days(seed=1, days=FEWEST_DAYS - 1), seed=0)
+    assert few.measure_table(_random_days(seed=2)) == dict.fromkeys(FIGURES)
 
 
 def test_the_seed_chooses_days():
-    """Of more days than are compared."""
-    real, table = random_days(seed=1, days=MOST_DAYS + 60, trips=20), random_days(seed=2, days=MOST_DAYS + 60, trips=20)
-    first, again, other = (RealDays(holdout=real, seed=seed).measure(table) for seed in (0, 0, 1))
+    """Compare with two seeds where there are more days than are compared."""
+    real, table = (_random_days(seed=seed, days=MOST_DAYS + 60, trips=20) for seed in (1, 2))
+    first, again, other = (RealDays(holdout=real, seed=seed).measure_table(table) for seed in (0, 0, 1))
     assert first == again != other
