@@ -25,7 +25,7 @@ STANDARD_OUTPUT = Path("-")
 
 @app.callback()
 @with_setting_flags(DecodeOptions)
-def main(
+def _main(
     context: typer.Context,
     *,
     run: RunOption = DEFAULT_RUN,
@@ -51,7 +51,7 @@ def main(
 
 
 @app.command("choose")
-def choose(
+def _choose(
     rows: Annotated[int, typer.Option(help="How many trips are chosen; decode ten to twenty times as many.")],
     run: RunOption = DEFAULT_RUN,
     dialect: Annotated[str, typer.Option(help="Columns of the CSV: 'source' or 'internal'.")] = "source",
@@ -69,7 +69,7 @@ def choose(
 
 @app.command("compare")
 @with_setting_flags(CompareOptions)
-def compare(
+def _compare(
     tables: Annotated[
         list[str],
         typer.Argument(
@@ -99,7 +99,7 @@ def compare(
 
 @app.command("roundtrip")
 @with_setting_flags(RoundtripOptions)
-def roundtrip(
+def _roundtrip(
     trips: Annotated[list[str], typer.Argument(help="Files, globs or folders.")],
     *,
     seed: SeedOption = 0,

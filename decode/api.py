@@ -6,14 +6,13 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from decode.evaluate.measure import Measurement, measure_tables
-from decode.evaluate.run import has_images
+from decode.evaluate.measure import Measurement
+from decode.evaluate.run import measure_for_run, write_report_folder
 from decode.options import CompareOptions, DecodeOptions, RoundtripOptions
 from decode.roundtrip import roundtrip_files
 from decode.run import decode_run, redrawn_table
 from decode.selection import select_run
 from rasterize.errors import InputError
-from rasterize.files import write_json
 from rasterize.flags import check_settings, make_options
 from rasterize.formats.source_format import write_trips_csv
 from rasterize.imageset import ImageSet
@@ -64,12 +63,8 @@ class Report:
         Path
             The page.
         """
-        from decode.evaluate.report import write_report  # matplotlib is slow to import
-
-        folder = Path(folder)
-        write_report(folder / "index.html", self._measurement, run=self._run)
-        write_json(folder / "metrics.json", self.figures)
-        return folder / "index.html"
+        write_report_folder(Path(folder), self._measurement, run=self._run)
+        return Path(folder) / "index.html"
 
     def __repr__(self) -> str:
         metrics = self.figures["metrics"]
@@ -180,21 +175,9 @@ def compare(
     InputError
         Tables that cannot be compared.
     """
-    options, folder = _options(CompareOptions, settings), None if run is None else Path(run)
-    stations, source = None, None
-    if folder is not None and has_images(folder):
-        stations = pd.read_parquet(folder / "stations.parquet", columns=["station_id"])
-        source = ImageSet.open(folder / "images").spec.source
-    measurement = measure_tables(
-        real,
-        synthetic,
-        others=others,
-        stations=stations,
-        seed=seed,
-        rows_cap=options.rows,
-        limit_kmh=options.limit_kmh(source),
-    )
-    return Report(measurement, folder)
+    folder = None if run is None else Path(run)
+    options = _options(CompareOptions, settings)
+    return Report(measure_for_run(real, synthetic, options, others=others, run=folder, seed=seed), folder)
 
 
 def write_like_source(trips: pd.DataFrame, path: str | Path, images: ImageSet, *, seed: int = 0) -> Path:

@@ -27,13 +27,13 @@ LabelOption = Annotated[
 
 
 @app.callback()
-def main(version: VersionOption = False) -> None:
+def _main(version: VersionOption = False) -> None:
     """Train a progressive GAN on image sets, and make images with it."""
 
 
-@app.command()
+@app.command("train")
 @with_setting_flags(TrainConfig, show_defaults=False)
-def train(
+def _train(
     *,
     run: RunOption = DEFAULT_RUN,
     preset: Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = "tiny",
@@ -55,8 +55,8 @@ def train(
         raise typer.Exit(130)
 
 
-@app.command()
-def sample(
+@app.command("sample")
+def _sample(
     *,
     run: RunOption = DEFAULT_RUN,
     images: Annotated[int | None, typer.Option(help="How many; as many as were trained on by default.")] = None,
@@ -78,8 +78,8 @@ def sample(
     print(f"{run / 'fakes'}: {count} images")
 
 
-@app.command()
-def judge(
+@app.command("judge")
+def _judge(
     *,
     run: RunOption = DEFAULT_RUN,
     jury: Annotated[int, typer.Option(help="Discriminators whose verdicts are averaged.")] = 3,

@@ -27,7 +27,7 @@ SETTINGS = (RasterOptions, StopOptions, IngestOptions, CleanOptions)
 
 @app.command()
 @with_setting_flags(*SETTINGS)
-def main(
+def _main(
     trips: Annotated[
         list[str] | None,
         typer.Argument(help="Files, globs or folders: .csv, .csv.gz, .zip, .parquet.", show_default=False),

@@ -6,73 +6,107 @@ from typing import Any
 
 import pandas as pd
 
-from decode.evaluate.measure import ROWS_CAP, THIRDS, join_thirds, measure_tables
+from decode.evaluate.measure import THIRDS, Measurement, join_thirds, measure_tables
 from decode.options import CompareOptions
-from rasterize.distance import SPEED_LIMITS_KMH, USUAL_VEHICLE
 from rasterize.errors import InputError
 from rasterize.files import write_json
 from rasterize.imageset import ImageSet
 from rasterize.ingest.ingest import read_trips
 
 
-def compare(
+def measure_for_run(
     real: pd.DataFrame,
     synthetic: pd.DataFrame,
-    out: Path,
+    options: CompareOptions | None = None,
     *,
     others: Mapping[str, pd.DataFrame] | None = None,
-    stations: pd.DataFrame | None = None,
     run: Path | None = None,
     seed: int = 0,
-    rows_cap: int = ROWS_CAP,
-    limit_kmh: float = SPEED_LIMITS_KMH[USUAL_VEHICLE],
-) -> dict[str, Any]:
-    """Measure synthetic trips against real ones and write the report.
-
-    Writes `out`/index.html, then `out`/metrics.json. The figures come last, so that they mark a finished report.
+) -> Measurement:
+    """Measure synthetic trips against real ones, by the stations and the speed limit of the run they come from.
 
     Parameters
     ----------
     real, synthetic : DataFrame
         Trips by internal names; see `measure_tables`.
-    out : Path
-        Folder of the report; made if it is absent.
+    options : CompareOptions, optional
+        How many rows are measured, and the speed limit.
     others : mapping of str to DataFrame, optional
-        More synthetic trips by name, shown beside the first.
-    stations : DataFrame, optional
-        Column `station_id`: stations that are known beyond those of the real trips. By default those of `run`.
+        More synthetic trips by name, measured beside the first.
     run : Path, optional
-        Run folder whose pictures and settings the report shows.
+        Run folder whose stations are known, and that noted what was ridden.
     seed : int
         Of every random choice.
-    rows_cap : int
-        The most rows of a table that are measured.
-    limit_kmh : float
-        Kilometres per hour on the straight line. A faster trip is not valid.
 
     Returns
     -------
-    dict
-        The figures, as in metrics.json.
+    Measurement
+        The figures, and the tables that the report draws from.
 
     Raises
     ------
     InputError
         If the tables cannot be compared, or a file of the run is damaged.
     """
-    from decode.evaluate.report import write_report  # matplotlib is slow to import
-
-    if stations is None and run is not None and (run / "stations.parquet").exists():
+    options, stations = options or CompareOptions(), None
+    if run is not None and (run / "stations.parquet").exists():
         stations = pd.read_parquet(run / "stations.parquet", columns=["station_id"])
-    measurement = measure_tables(
-        real, synthetic, others=others, stations=stations, seed=seed, rows_cap=rows_cap, limit_kmh=limit_kmh
+    has_images = run is not None and (run / "images" / "spec.json").exists()
+    limit_kmh = options.limit_kmh(ImageSet.open(run / "images").spec.source if has_images else None)
+    return measure_tables(
+        real, synthetic, others=others, stations=stations, seed=seed, rows_cap=options.rows, limit_kmh=limit_kmh
     )
 
-    # Old figures go first and new ones come last: a broken run leaves no figures beside a report they do not fit.
+
+def compare(
+    real: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    out: Path,
+    options: CompareOptions | None = None,
+    *,
+    others: Mapping[str, pd.DataFrame] | None = None,
+    run: Path | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Measure synthetic trips against real ones and write the report.
+
+    Parameters
+    ----------
+    real, synthetic, options, others, run, seed
+        See `measure_for_run`; the report also shows pictures and settings of the run.
+    out : Path
+        Folder of the report; made if it is absent.
+
+    Returns
+    -------
+    dict
+        The figures, as in metrics.json.
+    """
+    measurement = measure_for_run(real, synthetic, options, others=others, run=run, seed=seed)
+    write_report_folder(out, measurement, run=run)
+    return measurement.figures
+
+
+def write_report_folder(out: Path, measurement: Measurement, *, run: Path | None = None) -> None:
+    """Write OUT/index.html, then OUT/metrics.json.
+
+    The figures come last, so that they mark a finished report. Old figures go first: a broken run leaves no figures
+    beside a report they do not fit.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the report; made if it is absent.
+    measurement : Measurement
+        What was measured.
+    run : Path, optional
+        Run folder whose pictures and settings the report shows.
+    """
+    from decode.evaluate.report import write_report  # matplotlib is slow to import
+
     (out / "metrics.json").unlink(missing_ok=True)
     write_report(out / "index.html", measurement, run=run)
     write_json(out / "metrics.json", measurement.figures)
-    return measurement.figures
 
 
 def compare_files(
@@ -101,19 +135,10 @@ def compare_files(
     real, synthetic = _read_sides(tables, options.thirds)
     more = {**_tables_beside_raw(run, tables[-1]), **options.also}
     others = {name: read_trips([path]) for name, path in more.items()}
-
-    # The run says what was ridden, if the options do not.
-    limit_kmh = options.limit_kmh(ImageSet.open(run / "images").spec.source if has_images(run) else None)
     out = options.out or (run / "report" if run else Path("report"))
-    shared = {"others": others, "seed": seed, "rows_cap": options.rows, "limit_kmh": limit_kmh}
     if options.json:
-        return measure_tables(real, synthetic, **shared).figures, out
-    return compare(real, synthetic, out, run=run, **shared), out / "index.html"
-
-
-def has_images(run: Path | None) -> bool:
-    """Say whether a run folder has a finished image set."""
-    return run is not None and (run / "images" / "spec.json").exists()
+        return measure_for_run(real, synthetic, options, others=others, run=run, seed=seed).figures, out
+    return compare(real, synthetic, out, options, others=others, run=run, seed=seed), out / "index.html"
 
 
 def _read_sides(tables: Sequence[str], thirds: Mapping[str, Path | None]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -45,7 +45,6 @@ def test_compare_knows_the_stations_of_the_run(run, tmp_path):
 
     assert measure_validity() == pytest.approx(0.7)
     assert measure_validity(run=run) == 1
-    assert measure_validity(run=run, stations=pd.DataFrame({"station_id": ["1"]})) == pytest.approx(0.7)
 
 
 def test_compare_writes_figures_last(run, tmp_path):
