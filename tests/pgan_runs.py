@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -144,3 +145,14 @@ class StopAfter:
         """Whether to stop before the next step."""
         self.steps += 1
         return self.steps > self.most
+
+
+class DieAfter(StopAfter):
+    """No request to stop: after so many steps the process kills itself, however busy the machine is."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether to stop: no."""
+        if super().asked:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return False

@@ -8,12 +8,8 @@ from tests.pgan_runs import CPU, SHORT, make_run
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def on_one_thread(one_thread):
     """Compute with one thread: only then a run is repeated bit for bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

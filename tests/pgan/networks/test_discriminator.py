@@ -29,6 +29,7 @@ def test_alpha_zero_is_the_old_output_and_alpha_one_the_new_one():
         torch.testing.assert_close(discriminator(images, None, level, 1.0), discriminator(images, None, level))
 
 
+@pytest.mark.usefixtures("float64")
 def test_alpha_weighs_the_newest_block_linearly():
     _, _, d = make_small_networks((2, 8, 8))
     images = torch.randn(4, 2, 8, 8)
@@ -63,6 +64,7 @@ def test_gradients_in_the_open_are_those_of_differentiating_twice(level, alpha, 
         torch.testing.assert_close(*torch.broadcast_tensors(one, other), check_dtype=False)
 
 
+@pytest.mark.usefixtures("float64")
 def test_batches_judged_together_are_judged_each_by_itself():
     _, _, discriminator = make_small_networks((3, 8, 8), (3,))
     labels, reals, fakes = torch.randint(0, 3, (4, 1)), torch.randn(4, 3, 8, 8), torch.randn(4, 3, 8, 8)
@@ -94,6 +96,7 @@ def test_logits_depend_on_each_label_factor():
         assert not torch.allclose(discriminator(images, zero, 1), discriminator(images, other, 1))
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_pack_is_judged_together_and_knows_whose_label_is_whose():
     _, _, discriminator = make_small_networks((1, 8, 8), (3,), pack=2)
     images, labels = torch.randn(4, 1, 8, 8), torch.tensor([[0], [1], [2], [2]])

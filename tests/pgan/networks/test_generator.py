@@ -19,6 +19,7 @@ def test_images_have_their_shape_at_every_level(image_shape, alpha):
         assert images.shape == (4, channels, height // halvings, width // halvings)
 
 
+@pytest.mark.usefixtures("float64")
 def test_alpha_zero_is_the_old_output_enlarged_and_alpha_one_the_new_one():
     _, generator, _ = make_small_networks((2, 16, 16))
     z = torch.randn(4, 8)
@@ -27,6 +28,7 @@ def test_alpha_zero_is_the_old_output_enlarged_and_alpha_one_the_new_one():
         torch.testing.assert_close(generator(z, None, level, 1.0), generator(z, None, level))
 
 
+@pytest.mark.usefixtures("float64")
 def test_alpha_weighs_the_newest_block_linearly():
     _, generator, _ = make_small_networks((2, 8, 8))
     z = torch.randn(4, 8)

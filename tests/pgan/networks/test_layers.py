@@ -27,7 +27,7 @@ def test_fused_resampling_convolutions_equal_the_unfused(inputs, outputs, height
 
 @pytest.mark.parametrize("layer", [Conv(3, 5), Conv(3, 5, size=1), ConvDown(3, 5)])
 def test_adjoints_are_transposes(layer):
-    x = torch.randn(2, 3, 6, 8)
+    layer, x = layer.double(), torch.randn(2, 3, 6, 8).double()
     kernel = layer.kernel(x.dtype)
     y = layer.convolve(x, kernel, None)
     other = torch.randn_like(y)
@@ -51,6 +51,7 @@ def test_the_bias_is_not_scaled():
     assert torch.equal(layer(torch.zeros(1, 100)), torch.full((1, 7), 2.0))
 
 
+@pytest.mark.usefixtures("float64")
 def test_pixel_norm_makes_the_mean_square_one():
     x = torch.randn(3, 5, 4, 4) * 7
     torch.testing.assert_close(pixel_norm(x).square().mean(1), torch.ones(3, 4, 4))

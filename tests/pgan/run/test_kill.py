@@ -2,14 +2,17 @@
 
 import os
 import random
+import signal
 import time
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+import pgan.run.stopping
 from pgan.config import TrainConfig
 from pgan.run.checkpoint import list_checkpoints, load_newest
 from pgan.run.loop import train
@@ -20,13 +23,31 @@ from rasterize.imageset import ImageSet
 from tests.pgan_runs import CPU, SMALL, assert_same_weights, make_run, nursery, stats
 
 KILLS = 20
+STEPS = 14  # of a child, which then waits to be killed: 20 of them cannot come to the end, however fast the machine
 # 300 steps, a checkpoint every 2: much of the time goes into saving
 OFTEN = replace(SMALL, dense_size=16, last_kimg=0.9, checkpoint_kimg=0.008, picture_kimg=0.4)
+
+
+class Waits:
+    """No request to stop: after so many steps the process leaves a mark and waits."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark, self.steps = mark, 0
+
+    @property
+    def asked(self) -> bool:
+        """Whether to stop: no."""
+        self.steps += 1
+        if self.steps > STEPS:
+            self.mark.touch()
+            signal.pause()
+        return False
 
 
 def train_quietly(run: Path, config: TrainConfig) -> None:
     """What a child does."""
     torch.set_num_threads(1)
+    pgan.run.stopping.StopRequest = partial(Waits, run / "waits")
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         train(run, config, device=CPU)
 
@@ -40,13 +61,14 @@ def halfway(model: Path) -> bool:
 
 
 def kill_some_time(child, model: Path, *, seconds: float, in_save: bool) -> bool:
-    """Let a child train for a while, wait for a save to begin if asked, and kill it; False if it was done before."""
+    """Let a child train for a while, wait for a save to begin if asked, and kill it; False if it ended by itself."""
+    mark, before = model.parent / "waits", list_checkpoints(model)[:1]
+    mark.unlink(missing_ok=True)
     child.start()
-    before = list_checkpoints(model)[:1]
     while list_checkpoints(model)[:1] == before and child.is_alive():  # until it trains: else nothing goes on
         time.sleep(0.001)
     end = time.monotonic() + seconds
-    while child.is_alive() and (time.monotonic() < end or (in_save and not halfway(model))):
+    while child.is_alive() and not mark.exists() and (time.monotonic() < end or (in_save and not halfway(model))):
         pass
     child.kill()
     child.join()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,25 +29,34 @@ from tests.pgan_runs import (
     FACTORS,
     ROOT,
     SMALL,
+    DieAfter,
     StopAfter,
     assert_same_weights,
     bars,
     command,
     make_run,
+    nursery,
     stats,
     wait_for,
 )
+
+
+def train_and_die(run: Path, config: TrainConfig, steps: int) -> None:
+    """What a child does."""
+    torch.set_num_threads(1)
+    pgan.run.stopping.StopRequest = partial(DieAfter, steps)
+    train(run, config, device=CPU)
 
 
 def test_200_steps_are_100_and_a_kill_and_100_bit_for_bit(tmp_path):
     whole, killed = make_run(tmp_path / "whole"), make_run(tmp_path / "killed")
     slower = replace(SMALL, checkpoint_kimg=0.4, picture_kimg=0.1)  # one checkpoint, at step 100
     assert train(whole, slower, device=CPU)
-    process = subprocess.Popen(command(killed, slower), cwd=ROOT, stdout=subprocess.DEVNULL)
-    wait_for(lambda: len(list_checkpoints(killed / "model")) > 1, process)
-    process.kill()
-    process.wait()
-    assert not (killed / "model" / "snapshot.pt").exists()
+    child = nursery().Process(target=train_and_die, args=(killed, slower, 150))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL and not (killed / "model" / "snapshot.pt").exists()
+    assert [path.name[:9] for path in list_checkpoints(killed / "model")] == ["000000400", "000000000"]
     assert train(killed, slower, device=CPU)
     assert_same_weights(whole, killed)
     assert [line["nimg"] for line in stats(killed)] == [line["nimg"] for line in stats(whole)]
