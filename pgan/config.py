@@ -104,8 +104,8 @@ PRESETS: Mapping[str, TrainConfig] = {
     # points), by decoding the fakes. Fast small steps (learning rate 0.002 → 0.02, beta2 0.99 → 0.9) and a strong
     # penalty (gamma_scale 0.03 → 0.13) were each worth a multiple of the training time. No trial of the very 0.36 is
     # written down. One hidden layer lets G choose between strokes instead of mixing them.
-    # Measured since on real data (docs/experiments.md): latents of 64 to 256 numbers are alike, and so are half-lives of
-    # 0.5 to 8 kimg. A rate that falls to a fifth instead of a twentieth is no better. Loss and pack: see "default".
+    # Measured since on real data (docs/experiments.md): latents of 64 to 256 numbers are alike, and so are half-lives
+    # of 0.5 to 8 kimg. A rate that falls to a fifth instead of a twentieth is no better. Loss and pack: see "default".
     "tiny": TrainConfig(
         batch=16,
         start_resolution=8,

@@ -19,7 +19,7 @@ COUNTERS = ("nimg", "level", "skipped", "skipped_in_a_row", "rollbacks", "rate_f
 
 
 def make_networks(shape: NetworkShape, *, seed: int) -> tuple[Generator, Discriminator]:
-    """Make fresh networks whose weights depend on `seed` alone, on the CPU."""
+    """Make fresh networks whose weights depend on `seed` alone on one machine."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Generator(shape), Discriminator(shape)
