@@ -1,65 +1,87 @@
 """What one training run is: every number that shapes it, the presets, and the image sizes they can reach."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from math import log2, sqrt
 from typing import Any
 
 from rasterize.errors import InputError
+from rasterize.flags import check_settings, setting
 
 LOSS_NAMES = ("ns-r1", "wgan-gp", "rpgan-r1-r2")
 COMPILE = ("auto", "yes", "no")
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
-def _setting(default: Any, meaning: str) -> Any:
-    """Make a field with a help text."""
-    return field(default=default, metadata={"help": meaning})
+NETWORKS, SCHEDULE, STEPS, FILES = "Networks", "Schedule", "Steps", "Files"  # panels of the help
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """All settings of a run; each field is also a flag of `python -m pgan train` (`fade_kimg` is `--fade-kimg`).
+    """All settings of a run: flags of `python -m pgan train` (`fade_kimg` is `--fade-kimg`), rare ones by `--set`.
 
     `kimg` counts thousands of real images shown to the discriminator. Defaults are those of the preset `default`.
     """
 
-    loss: str = _setting("ns-r1", f"One of {', '.join(LOSS_NAMES)}.")
-    seed: int = _setting(0, "Seed of weights, latents and data order.")
-    batch: int = _setting(64, "Images per step.")
-    pack: int = _setting(1, "Images the discriminator judges together (PacGAN); 1 = one at a time.")
-    start_resolution: int = _setting(4, "Pixels of the shorter side in the first phase, at least.")
-    base_maps: int = _setting(4096, "Feature maps x resolution / 2, where max_maps does not bind.")
-    max_maps: int = _setting(256, "Most feature maps of a layer.")
-    dense_size: int = _setting(
-        256, "Width of the discriminator's last hidden layer, and of the generator's dense ones."
+    loss: str = setting("ns-r1", f"One of {', '.join(LOSS_NAMES)}.", panel=STEPS)
+    seed: int = setting(0, "Seed of weights, latents and data order.", panel=STEPS)
+    batch: int = setting(64, "Images per step.", panel=STEPS)
+    pack: int = setting(1, "Images the discriminator judges together (PacGAN); 1 = one at a time.", panel=NETWORKS)
+    start_resolution: int = setting(4, "Pixels of the shorter side in the first phase, at least.", panel=NETWORKS)
+    base_maps: int = setting(
+        4096, "Feature maps x resolution / 2, where max_maps does not bind.", panel=NETWORKS, rare=True
     )
-    dense_layers: int = _setting(0, "Dense layers in the generator before its first picture; ProGAN has none.")
-    latent_size: int = _setting(256, "Numbers in a latent.")
-    label_size: int = _setting(64, "Numbers a label becomes for the generator, where images have labels.")
-    label_power: float = _setting(
-        1.0, "Training shows a label combination in proportion to its count to this power: 1 as the data, 0 all alike."
+    max_maps: int = setting(256, "Most feature maps of a layer.", panel=NETWORKS)
+    dense_size: int = setting(
+        256,
+        "Width of the discriminator's last hidden layer, and of the generator's dense ones.",
+        panel=NETWORKS,
+        rare=True,
     )
-    first_kimg: float = _setting(600.0, "Length of the first phase.")
-    fade_kimg: float = _setting(600.0, "Length of each fade-in.")
-    hold_kimg: float = _setting(600.0, "Length of each hold, but for the first and last.")
-    last_kimg: float = _setting(4000.0, "Length of the hold at full resolution.")
-    learning_rate: float = _setting(1e-3, "Adam's, of generator and discriminator alike. A preset's follows --batch.")
-    final_rate_share: float = _setting(0.25, "Share of the learning rate left at the end of the last phase (cosine).")
-    adam_beta2: float = _setting(0.99, "Adam's second beta; the first is 0. A preset's follows --batch.")
-    gamma_scale: float = _setting(0.1, "R1/R2 weight: gamma = gamma_scale x energy of a real / batch.")
-    penalty_steps_to_32px: int = _setting(1, "Steps between two R1/R2 penalties, up to 32 px.")
-    penalty_steps_above: int = _setting(16, "Steps between two R1/R2 penalties, above 32 px.")
-    ema_half_life_kimg: float = _setting(
-        10.0, "Half-life of the running mean of the generator, which makes the images."
+    dense_layers: int = setting(
+        0, "Dense layers in the generator before its first picture; ProGAN has none.", panel=NETWORKS, rare=True
     )
-    ema_ramp_share: float = _setting(0.05, "Half-life is at most this share of the images shown so far.")
-    stddev_group: int = _setting(4, "Images per minibatch-stddev group.")
-    compile: str = _setting("auto", "Compile steps: yes, no, or auto (always on CUDA, in long phases on a CPU).")
-    precision: str = _setting("auto", "Type of convolutions: fp32, bf16, or auto (bf16 on CUDA, else fp32).")
-    picture_kimg: float = _setting(50.0, "Images between two progress pictures.")
-    checkpoint_kimg: float = _setting(50.0, "Images between two checkpoints.")
-    keep_checkpoints: int = _setting(3, "Newest checkpoints kept.")
+    latent_size: int = setting(256, "Numbers in a latent.", panel=NETWORKS, rare=True)
+    label_size: int = setting(
+        64, "Numbers a label becomes for the generator, where images have labels.", panel=NETWORKS, rare=True
+    )
+    label_power: float = setting(
+        1.0,
+        "Training shows a label combination in proportion to its count to this power: 1 as the data, 0 all alike.",
+        panel=STEPS,
+    )
+    first_kimg: float = setting(600.0, "Length of the first phase.", panel=SCHEDULE)
+    fade_kimg: float = setting(600.0, "Length of each fade-in.", panel=SCHEDULE)
+    hold_kimg: float = setting(600.0, "Length of each hold, but for the first and last.", panel=SCHEDULE)
+    last_kimg: float = setting(4000.0, "Length of the hold at full resolution.", panel=SCHEDULE)
+    learning_rate: float = setting(
+        1e-3, "Adam's, of generator and discriminator alike. A preset's follows --batch.", panel=STEPS
+    )
+    final_rate_share: float = setting(
+        0.25, "Share of the learning rate left at the end of the last phase (cosine).", panel=STEPS, rare=True
+    )
+    adam_beta2: float = setting(
+        0.99, "Adam's second beta; the first is 0. A preset's follows --batch.", panel=STEPS, rare=True
+    )
+    gamma_scale: float = setting(0.1, "R1/R2 weight: gamma = gamma_scale x energy of a real / batch.", panel=STEPS)
+    penalty_steps_to_32px: int = setting(1, "Steps between two R1/R2 penalties, up to 32 px.", panel=STEPS, rare=True)
+    penalty_steps_above: int = setting(16, "Steps between two R1/R2 penalties, above 32 px.", panel=STEPS, rare=True)
+    ema_half_life_kimg: float = setting(
+        10.0, "Half-life of the running mean of the generator, which makes the images.", panel=STEPS, rare=True
+    )
+    ema_ramp_share: float = setting(
+        0.05, "Half-life is at most this share of the images shown so far.", panel=STEPS, rare=True
+    )
+    stddev_group: int = setting(4, "Images per minibatch-stddev group.", panel=NETWORKS, rare=True)
+    compile: str = setting(
+        "auto", "Compile steps: yes, no, or auto (always on CUDA, in long phases on a CPU).", panel=STEPS
+    )
+    precision: str = setting(
+        "auto", "Type of convolutions: fp32, bf16, or auto (bf16 on CUDA, else fp32).", panel=STEPS
+    )
+    picture_kimg: float = setting(50.0, "Images between two progress pictures.", panel=FILES)
+    checkpoint_kimg: float = setting(50.0, "Images between two checkpoints.", panel=FILES)
+    keep_checkpoints: int = setting(3, "Newest checkpoints kept.", panel=FILES)
 
     def __post_init__(self) -> None:
         faults = [fault for wrong, fault in self._checks() if wrong]
@@ -157,6 +179,7 @@ def resolve_config(preset: str, changes: Mapping[str, Any]) -> TrainConfig:
     """
     if preset not in PRESETS:
         raise InputError(f"preset '{preset}' is unknown; presets: {', '.join(PRESETS)}")
+    check_settings((TrainConfig,), changes)
     reference = PRESETS[preset]
     factor = max(changes.get("batch", reference.batch), 1) / reference.batch  # below 1 image: refused by the settings
     following = {

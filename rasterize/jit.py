@@ -1,13 +1,17 @@
 """Hot loops compiled by numba, kept on disk until any source of compiled code changes."""
 
+import multiprocessing
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import event
 
 ROOT = Path(__file__).parents[1]
+ANNOUNCEMENT = "compiling once, about a minute; later runs start at once"
 MARK = b"rasterize.jit import"
 
 
@@ -29,6 +33,25 @@ def _digest_sources() -> str:
 numba.config.CACHE_DIR = str(
     Path(numba.config.CACHE_DIR or Path(__file__).with_name("__pycache__")) / f"numba-{_digest_sources()}"
 )
+
+
+class _Announcer(event.Listener):
+    """Says once that functions are being compiled: nobody should wait for a minute without a word."""
+
+    def __init__(self) -> None:
+        self._has_spoken = False
+
+    def on_start(self, event: event.Event) -> None:
+        """Speak when the first function is compiled rather than read from disk; processes of a pool stay silent."""
+        if not self._has_spoken and multiprocessing.parent_process() is None:
+            print(ANNOUNCEMENT, file=sys.stderr, flush=True)
+        self._has_spoken = True
+
+    def on_end(self, event: event.Event) -> None:
+        """Stay silent."""
+
+
+event.register("numba:compile", _Announcer())
 
 
 def compiled(**options: Any) -> Callable[[Callable], Callable]:

@@ -90,7 +90,7 @@ def copy_run(run: Path, folder: Path) -> Path:
 
 def command(run: Path, config: TrainConfig) -> list[str]:
     """`python -m pgan train` with every setting of a config as a flag."""
-    flags = [text for name, value in config.to_json().items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    flags = [text for name, value in config.to_json().items() for text in ("--set", f"{name}={value}")]
     return [sys.executable, "-m", "pgan", "train", "--run", str(run), "--threads", "1", "--device", "cpu", *flags]
 
 

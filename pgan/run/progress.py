@@ -33,6 +33,7 @@ class Reporter:
         self._collapsed = False
         _drop_lines_after(model / "stats.jsonl", nimg)
         self._bar = _make_live_bar() if sys.stdout.isatty() else None
+        self._in_notebook = "ipykernel" in sys.modules
 
     def __enter__(self) -> Self:
         from torch.utils.tensorboard import SummaryWriter  # slow to import
@@ -47,6 +48,8 @@ class Reporter:
     def __exit__(self, *_: object) -> None:
         if self._bar:
             self._bar.stop()
+        elif self._in_notebook:
+            print(flush=True)
         self._board.close()
         self._stats.close()
 
@@ -107,12 +110,15 @@ class Reporter:
             rate += f", {record['skipped']} steps skipped"
         if record["rollbacks"]:
             rate += f", rolled back {record['rollbacks']}x"
-        # A terminal has a line that is alive, a log file a line now and then.
+        # A terminal has a bar, a notebook a line that is written over, a log file a line now and then.
+        share = min(1.0, record["nimg"] / self._schedule.total)
+        line = f"{record['nimg'] / 1000:8.1f} kimg {100 * share:3.0f} %  {growth.phase}{alpha}  {rate}"
         if self._bar:
             self._bar.update(self._task, completed=record["nimg"], description=growth.phase + alpha, rate=rate)
+        elif self._in_notebook:
+            print(f"\r{'█' * round(20 * share):░<20} {line:<90}", end="", flush=True)
         elif now - self._printed >= PLAIN_SECONDS:
-            share = 100 * min(1.0, record["nimg"] / self._schedule.total)
-            self._print(f"{record['nimg'] / 1000:8.1f} kimg {share:3.0f} %  {growth.phase}{alpha}  {rate}")
+            self._print(line)
             self._printed = now
 
     def _warn_of_collapse(self, record: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rasterize.imageset import write_image_set
+from rasterize.jit import ANNOUNCEMENT
 from rasterize.simulated_city import write_city
 from tests.spec_examples import make_spec
 
@@ -29,7 +30,7 @@ def run(*arguments):
 
 def assert_refused(done, *words):
     assert done.returncode == 2, done.stderr + done.stdout
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    lines = [line for line in done.stderr.splitlines() if line.strip() and line != ANNOUNCEMENT]
     assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
     for word in words:
         assert word in lines[0], lines[0]
@@ -116,7 +117,19 @@ def test_decode_without_fakes_and_with_foreign_ones(tmp_path):
 
 def test_decode_roundtrip_prints_json(tmp_path):
     write_city(tmp_path / "city.csv", trips=600, stations=8)
-    words = ["decode", "roundtrip", tmp_path / "city.csv", "--resolution", "64", "-k", "4", "--trips", "300", "--json"]
+    words = [
+        "decode",
+        "roundtrip",
+        tmp_path / "city.csv",
+        "--resolution",
+        "64",
+        "-k",
+        "4",
+        "--rows",
+        "300",
+        "--json",
+        "-",
+    ]
     done = run(*words)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)

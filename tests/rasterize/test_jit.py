@@ -16,19 +16,29 @@ def outer(x):
 """
 
 
+def write_sources(folder):
+    for package in ("rasterize", "decode"):
+        (folder / package).mkdir()
+        (folder / package / "__init__.py").write_text("")
+    shutil.copy(jit.__file__, folder / "rasterize")
+    (folder / "decode" / "outer.py").write_text(OUTER)
+    (folder / "rasterize" / "inner.py").write_text(INNER.format(1))
+
+
 def outer_of_1(folder):
     command = [sys.executable, "-c", "from decode.outer import outer; print(outer(1), outer.stats.cache_hits.total())"]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.split()
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
 
 
 def test_a_change_in_another_file_is_seen(tmp_path):
-    for package in ("rasterize", "decode"):
-        (tmp_path / package).mkdir()
-        (tmp_path / package / "__init__.py").write_text("")
-    shutil.copy(jit.__file__, tmp_path / "rasterize")
-    (tmp_path / "decode" / "outer.py").write_text(OUTER)
-    (tmp_path / "rasterize" / "inner.py").write_text(INNER.format(1))
-    assert outer_of_1(tmp_path) == ["20", "0"]
-    assert outer_of_1(tmp_path) == ["20", "1"]  # from disk
+    write_sources(tmp_path)
+    assert outer_of_1(tmp_path).stdout.split() == ["20", "0"]
+    assert outer_of_1(tmp_path).stdout.split() == ["20", "1"]  # from disk
     (tmp_path / "rasterize" / "inner.py").write_text(INNER.format(2))
-    assert outer_of_1(tmp_path) == ["30", "0"]
+    assert outer_of_1(tmp_path).stdout.split() == ["30", "0"]
+
+
+def test_the_first_compilation_is_announced_and_later_runs_are_silent(tmp_path):
+    write_sources(tmp_path)
+    assert outer_of_1(tmp_path).stderr.splitlines() == [jit.ANNOUNCEMENT]
+    assert outer_of_1(tmp_path).stderr == ""
