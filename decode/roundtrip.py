@@ -19,7 +19,7 @@ from decode.solver.decoder import Decoder
 from decode.solver.degradation import CLEAN, DEGRADATIONS, Degradation, draw_degraded
 from decode.solver.routes import Routes, read_routes
 from decode.solver.solution import Solution, join_solutions
-from rasterize.ingest.ingest import Ingested, ingest
+from rasterize.ingest.ingest import Ingested, ingest_files
 from rasterize.ingest.options import IngestOptions, StopOptions
 from rasterize.strokes.channels import DEFAULT_ATTRIBUTES
 from rasterize.strokes.options import RasterOptions
@@ -52,7 +52,7 @@ def roundtrip_files(paths: Sequence[str], options: RoundtripOptions, *, seed: in
     labels_off = dict.fromkeys((name for name, kind in DEFAULT_ATTRIBUTES.items() if kind == "factor"), "off")
     with TemporaryDirectory() as folder:
         reading = IngestOptions(stops=StopOptions(resolution=options.resolution), seed=seed)
-        ingested = ingest(paths, Path(folder), options=reading)
+        ingested = ingest_files(paths, Path(folder), options=reading)
         drawing = RasterOptions(
             trips_per_image=options.trips_per_image,
             mode=options.mode,
