@@ -128,7 +128,22 @@ def with_setting_flags(
 
 
 def make_options(options: type[Options], changes: Mapping[str, Any], **others: Any) -> Options:
-    """Make an options object of what was set for it among `changes`; `others` are fields that are no settings."""
+    """Make an options object of what was set for it.
+
+    Parameters
+    ----------
+    options : type
+        The dataclass.
+    changes : mapping
+        Settings by name; those of other classes are passed over.
+    **others
+        Fields that are no settings, such as nested options.
+
+    Returns
+    -------
+    Options
+        Raises `InputError` where the values cannot be.
+    """
     names = {field.name for field in fields(options)}
     return options(**{name: value for name, value in changes.items() if name in names}, **others)
 

@@ -19,7 +19,7 @@ from rasterize.imageset import (
     write_labels_and_spec,
     write_strokes,
 )
-from rasterize.ingest.ingest import Ingested, ingest
+from rasterize.ingest.ingest import Ingested, ingest_files
 from rasterize.ingest.options import CleanOptions, IngestOptions, StopOptions
 from rasterize.ingest.unpack import find_files
 from rasterize.pictures import colour_density, draw_contact_sheet, draw_density, write_png
@@ -59,14 +59,36 @@ def raster(
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> Rastered:
-    """Read, clean and draw trips; `workers` and `scheduler` say where they are read, see `rasterize.workers.run_parts`.
+    """Read, clean and draw trips into a run folder.
 
-    Writes into `run`: trips.parquet, stations.parquet, rejects.json, raster.json (the resolved config), and in images/:
+    Writes trips.parquet, stations.parquet, rejects.json and raster.json (the resolved settings). In images/ it writes
     strokes.npz, labels.npy, images.npy (if small), contact_sheet.png, density.png, and spec.json last.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Files, globs and folders.
+    run : Path
+        The run folder; made when it is not there.
+    ingest_options : IngestOptions
+        How files are read, cleaned and placed.
+    options : RasterOptions
+        How trips become images.
+    workers, scheduler : int, str, optional
+        Where files are read, see `rasterize.workers.run_parts`; the result is the same.
+
+    Returns
+    -------
+    Rastered
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, options that cannot be, or too few trips.
     """
     folder = run / "images"
     begin_image_set(folder)
-    ingested = ingest(paths, run, options=ingest_options, workers=workers, scheduler=scheduler)
+    ingested = ingest_files(paths, run, options=ingest_options, workers=workers, scheduler=scheduler)
     stations = gpd.read_parquet(run / "stations.parquet")
     place_of = find_places(stations, ingested.frame, options)
     train = TripFile(run / "trips.parquet", split="A")
@@ -89,7 +111,19 @@ def raster(
 
 
 def redraw_trips(folder: Path, spec: StrokeSpec, trips: pd.DataFrame, *, seed: int = 0) -> None:
-    """Draw decoded trips as an image set of the same meaning, each trip in an image of its own, in their order."""
+    """Draw decoded trips as an image set of the same meaning, each trip in an image of its own, in their order.
+
+    Parameters
+    ----------
+    folder : Path
+        The image set to write.
+    spec : StrokeSpec
+        Of the images the trips were decoded from.
+    trips : DataFrame
+        Internal names, one row per trip.
+    seed : int
+        Seed of where ties of painted ranks fall.
+    """
     ends, labels = spec.find_ends(trips), encode_labels(trips, spec.factors)
     values = encode_values(
         trips,
