@@ -101,7 +101,7 @@ def raster(
     files = {path.name: sha256(path) for path in find_files(paths)}
     stations_file = str(ingest_options.stations) if ingest_options.stations else None
     reading = {**asdict(ingest_options), "stations": stations_file}
-    resolved = {**asdict(options), "trips_per_image": spec.trips_per_image}
+    resolved = asdict(options) | asdict(spec.drawing) | {"trips_per_image": spec.trips_per_image}
     write_json(run / "raster.json", {"ingest": reading, "raster": resolved, "files": files})
     images = ImageSet(folder, spec, labels)
     shown = images.read(np.arange(min(SHEET_IMAGES, len(images))))
