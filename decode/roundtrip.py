@@ -18,7 +18,7 @@ from decode.solver.decoder import Decoder
 from decode.solver.degradation import DEGRADATIONS, Degradation, draw_degraded
 from decode.solver.routes import Routes, read_routes
 from decode.solver.solution import Solution, join_solutions, match_trips
-from rasterize.ingest.ingest import Ingested, ingest
+from rasterize.ingest.ingest import Ingested, ingest_files
 from rasterize.ingest.options import IngestOptions, StopOptions
 from rasterize.strokes.channels import DEFAULT_ATTRIBUTES
 from rasterize.strokes.options import RasterOptions
@@ -63,7 +63,7 @@ def roundtrip_files(paths: Sequence[str], options: RoundtripOptions, *, seed: in
     degradation = replace(DEGRADATIONS[options.noise], lost=options.lost)
     with TemporaryDirectory() as folder:
         reading = IngestOptions(stops=StopOptions(resolution=options.resolution), seed=seed)
-        ingested = ingest(paths, Path(folder), options=reading)
+        ingested = ingest_files(paths, Path(folder), options=reading)
         return _roundtrip_ingested(Path(folder), ingested, drawing, options.rows, degradation, options.routes)
 
 

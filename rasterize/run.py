@@ -19,7 +19,7 @@ from rasterize.imageset import (
     write_labels_and_spec,
     write_strokes,
 )
-from rasterize.ingest.ingest import Ingested, ingest
+from rasterize.ingest.ingest import Ingested, ingest_files
 from rasterize.ingest.options import CleanOptions, IngestOptions, StopOptions
 from rasterize.ingest.unpack import find_files
 from rasterize.pictures import colour_density, draw_contact_sheet, draw_density, write_png
@@ -66,7 +66,7 @@ def raster(
     """
     folder = run / "images"
     begin_image_set(folder)
-    ingested = ingest(paths, run, options=ingest_options, workers=workers, scheduler=scheduler)
+    ingested = ingest_files(paths, run, options=ingest_options, workers=workers, scheduler=scheduler)
     stations = gpd.read_parquet(run / "stations.parquet")
     place_of = find_places(stations, ingested.frame, options)
     train = TripFile(run / "trips.parquet", split="A")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from decode.evaluate.tables import ATTRIBUTES, locate_stations, tabulate
 from rasterize.errors import InputError
-from rasterize.ingest.ingest import ingest
+from rasterize.ingest.ingest import ingest_files
 from rasterize.ingest.options import IngestOptions
 
 MONDAY = pd.Timestamp("2019-01-07")
@@ -17,7 +17,7 @@ MONDAY = pd.Timestamp("2019-01-07")
 def split_trips(files: Sequence[Path], folder: Path, seed: int) -> pd.DataFrame:
     """Real trips with `split` A, B or C at random; read once, then kept in `folder`."""
     if not (folder / "trips.parquet").exists():
-        ingest(files, folder, options=IngestOptions(seed=seed))
+        ingest_files(files, folder, options=IngestOptions(seed=seed))
     return pd.read_parquet(folder / "trips.parquet")
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from benchmarks.measure import Measured, measure, print_heading
-from rasterize.ingest.ingest import ingest
+from rasterize.ingest.ingest import ingest_files
 from rasterize.ingest.options import IngestOptions
 from rasterize.ingest.read_arrow import BLOCK_BYTES, read_with_arrow
 from rasterize.ingest.read_table import make_part
@@ -47,9 +47,9 @@ def rate_of(work: Callable[[], object], rows: int) -> float:
 
 
 def ours(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
-    """The whole `ingest`: trips.parquet, stations.parquet, rejects.json."""
+    """The whole `ingest_files`: trips.parquet, stations.parquet, rejects.json."""
     with TemporaryDirectory(dir=path.parent) as run:
-        return rate_of(lambda: ingest([path], Path(run)), rows), {}
+        return rate_of(lambda: ingest_files([path], Path(run)), rows), {}
 
 
 def pandas(path: Path, rows: int) -> tuple[float, dict[str, Any]]:

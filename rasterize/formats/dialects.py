@@ -1,4 +1,4 @@
-"""The dialects: which publisher calls which column what, and how a file's header gives its dialect away."""
+"""The dialects: which publisher calls which column what."""
 
 import re
 from collections.abc import Mapping
@@ -33,89 +33,121 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """A publisher's columns, and what only the publisher's habits tell."""
+    """A publisher's columns and habits.
+
+    Attributes
+    ----------
+    name
+        What `--dialect` calls it.
+    columns
+        All columns that are known; a file may lack those that are not required.
+    required
+        Headers, as `normalise` gives them, without which the file cannot be read.
+    zone
+        Time zone of the wall clock, for times that count from 1970.
+    step_s
+        Times are rounded to so many seconds; durations are not.
+    vehicle
+        "bike" or "taxi": how fast a trip can be.
+    north_west
+        Whether all its cities lie north of the equator and west of Greenwich.
+    """
 
     name: str
     columns: tuple[Column, ...]
-    required: frozenset[str]  # headers without which the file cannot be read
-    zone: str | None = None  # of times that count from 1970
-    step_s: int = 1  # times are rounded to this; durations are not
-    vehicle: str = "bike"  # or "taxi": how fast a trip can be
-    north_west: bool = True  # all its cities lie north of the equator and west of Greenwich
+    required: frozenset[str]
+    zone: str | None = None
+    step_s: int = 1
+    vehicle: str = "bike"
+    north_west: bool = True
 
 
 def normalise(header: str) -> str:
-    """`Start Station ID`, `start_station_id` and `startstationid` are one header: letters and digits, lower case."""
+    """Return a header's letters and digits in lower case.
+
+    So `Start Station ID`, `start_station_id` and `startstationid` are one header.
+    """
     return re.sub(r"[^0-9a-z]", "", header.lower())
 
 
-def _keys(text: str) -> frozenset[str]:
+def _split_keys(text: str) -> frozenset[str]:
+    """Return the words of a text as a set of headers."""
     return frozenset(text.split())
 
 
-def _columns(table: Mapping[str, tuple[str | None, Rule]]) -> tuple[Column, ...]:
+def make_columns(table: Mapping[str, tuple[str | None, Rule]]) -> tuple[Column, ...]:
+    """Return the columns of a table from header to internal column and rule."""
     return tuple(Column(key, name, rule) for key, (name, rule) in table.items())
 
 
-def _ends(pattern: str, name: str, rule: Rule) -> dict[str, tuple[str, Rule]]:
-    """The same column for both ends of a trip: `{}` is start or end in the header and in the internal name."""
+def _both_ends(pattern: str, name: str, rule: Rule) -> dict[str, tuple[str, Rule]]:
+    """Return the same column for both ends of a trip.
+
+    `{}` stands for "start" or "end", in the header and in the internal name.
+    """
     return {pattern.format(end): (name.format(end), rule) for end in ("start", "end")}
 
 
+# Publishers that keep the date and the time of day in columns of their own.
 _DATE_AND_TIME: dict[str, tuple[str, Rule]] = {
     "startdate": ("started_at", Time(half="date")),
     "starttime": ("started_at", Time(half="time")),
     "enddate": ("ended_at", Time(half="date")),
     "endtime": ("ended_at", Time(half="time")),
 }
+# New York and Jersey City from 2013 to January 2021; the spelling of headers changed in between.
 _CITIBIKE_2013 = Dialect(
     name="citibike-2013",
-    columns=_columns(
+    columns=make_columns(
         {
             "tripduration": ("duration_s", Duration()),
             "starttime": ("started_at", Time()),
             "stoptime": ("ended_at", Time()),
-            **_ends("{}stationid", "{}_station_id", Station()),
-            **_ends("{}stationname", "{}_station_name", Station()),
-            **_ends("{}stationlatitude", "{}_lat", Degrees()),
-            **_ends("{}stationlongitude", "{}_lng", Degrees()),
+            **_both_ends("{}stationid", "{}_station_id", Station()),
+            **_both_ends("{}stationname", "{}_station_name", Station()),
+            **_both_ends("{}stationlatitude", "{}_lat", Degrees()),
+            **_both_ends("{}stationlongitude", "{}_lng", Degrees()),
             "bikeid": ("bike_id", MadeUp("count", spread=1000)),
             "usertype": ("user_type", Rule()),
             "birthyear": ("birth_year", Year()),
             "gender": ("gender", Gender()),
         }
     ),
-    required=_keys(
+    required=_split_keys(
         "starttime stoptime startstationid startstationlatitude startstationlongitude "
         "endstationid endstationlatitude endstationlongitude"
     ),
 )
+# Citi Bike since February 2021; Chicago's Divvy and other Lyft systems use the same columns.
 _CITIBIKE_2021 = Dialect(
     name="citibike-2021",
-    columns=_columns(
+    columns=make_columns(
         {
             "rideid": ("trip_id", MadeUp("hex")),
             "rideabletype": ("rideable_type", Rule()),
             "startedat": ("started_at", Time()),
             "endedat": ("ended_at", Time()),
-            **_ends("{}stationname", "{}_station_name", Station()),
-            **_ends("{}stationid", "{}_station_id", Station()),
-            **_ends("{}lat", "{}_lat", Degrees()),
-            **_ends("{}lng", "{}_lng", Degrees()),
+            **_both_ends("{}stationname", "{}_station_name", Station()),
+            **_both_ends("{}stationid", "{}_station_id", Station()),
+            **_both_ends("{}lat", "{}_lat", Degrees()),
+            **_both_ends("{}lng", "{}_lng", Degrees()),
             "membercasual": ("user_type", Rule()),
         }
     ),
-    required=_keys("rideid startedat endedat startstationid endstationid startlat startlng endlat endlng membercasual"),
+    required=_split_keys(
+        "rideid startedat endedat startstationid endstationid startlat startlng endlat endlng membercasual"
+    ),
 )
+# Portland. Hubs have a name but no id, and none is named where a trip ends in the open.
 _BIKETOWN = Dialect(
     name="biketown",
-    columns=_columns(
+    columns=make_columns(
         {
             "routeid": ("trip_id", MadeUp("count")),
             "paymentplan": ("user_type", Rule()),
-            **_ends("{}hub", "{}_station_name", Station()),
-            **_ends("{}latitude", "{}_lat", Degrees()),
-            **_ends("{}longitude", "{}_lng", Degrees()),
+            **_both_ends("{}hub", "{}_station_name", Station()),
+            **_both_ends("{}latitude", "{}_lat", Degrees()),
+            **_both_ends("{}longitude", "{}_lng", Degrees()),
             **_DATE_AND_TIME,
             "triptype": (None, Ignored()),
             "bikeid": ("bike_id", MadeUp("count", spread=1000)),
@@ -126,33 +158,35 @@ _BIKETOWN = Dialect(
             "multiplerental": (None, Ignored("FALSE")),
         }
     ),
-    required=_keys(
+    required=_split_keys(
         "starthub startlatitude startlongitude startdate starttime endhub endlatitude endlongitude enddate endtime"
     ),
 )
+# Louisville's dockless scooters: no stations, times cut to a quarter of an hour, coordinates to three decimals.
 _LOUISVILLE = Dialect(
     name="louisville",
-    columns=_columns(
+    columns=make_columns(
         {
             "tripid": ("trip_id", MadeUp("uuid")),
             **_DATE_AND_TIME,
             "tripduration": ("duration_s", Duration(60.0)),
             "tripdistance": (None, Derived("miles")),
-            **_ends("{}latitude", "{}_lat", Degrees()),
-            **_ends("{}longitude", "{}_lng", Degrees()),
+            **_both_ends("{}latitude", "{}_lat", Degrees()),
+            **_both_ends("{}longitude", "{}_lng", Degrees()),
             "dayofweek": (None, Derived("day_of_week")),
             "hournum": (None, Derived("hour")),
         }
     ),
-    required=_keys(
+    required=_split_keys(
         "startdate starttime enddate endtime tripduration startlatitude startlongitude endlatitude endlongitude "
         "dayofweek hournum"
     ),
     step_s=900,
 )
+# Chicago's scooter pilot of 2019: times cut to the hour, coordinates are centroids of areas.
 _CHICAGO = Dialect(
     name="chicago-scooters",
-    columns=_columns(
+    columns=make_columns(
         {
             "tripid": ("trip_id", MadeUp("uuid")),
             "starttime": ("started_at", Time()),
@@ -160,21 +194,22 @@ _CHICAGO = Dialect(
             "tripdistance": (None, Derived("metres")),
             "tripduration": ("duration_s", Duration()),
             "accuracy": (None, Ignored("0")),
-            **_ends("{}centroidlatitude", "{}_lat", Degrees()),
-            **_ends("{}centroidlongitude", "{}_lng", Degrees()),
+            **_both_ends("{}centroidlatitude", "{}_lat", Degrees()),
+            **_both_ends("{}centroidlongitude", "{}_lng", Degrees()),
             "startcentroidlocation": (None, Derived("point_start")),
             "endcentroidlocation": (None, Derived("point_end")),
         }
     ),
-    required=_keys(
+    required=_split_keys(
         "starttime endtime tripduration startcentroidlatitude startcentroidlongitude endcentroidlatitude "
         "endcentroidlongitude"
     ),
     step_s=3600,
 )
+# Porto's taxis (ECML/PKDD challenge of 2015): a fix every 15 seconds, and no end but that of the polyline.
 _PORTO = Dialect(
     name="porto",
-    columns=_columns(
+    columns=make_columns(
         {
             "tripid": ("trip_id", MadeUp("count")),
             "calltype": ("user_type", Rule()),
@@ -189,9 +224,10 @@ _PORTO = Dialect(
     zone="Europe/Lisbon",
     vehicle="taxi",
 )
-CABSPOTTING = Dialect(  # its files have no header: `rasterize.ingest.cabspotting` turns them into these columns
+# San Francisco's cabs of 2008. Files have no header: `rasterize.ingest.cabspotting` turns them into these columns.
+_CABSPOTTING = Dialect(
     name="cabspotting",
-    columns=_columns(
+    columns=make_columns(
         {
             "started": ("started_at", Time()),
             "ended": ("ended_at", Time()),
@@ -202,7 +238,7 @@ CABSPOTTING = Dialect(  # its files have no header: `rasterize.ingest.cabspottin
     zone="America/Los_Angeles",
     vehicle="taxi",
 )
-# What `--column` takes, and the columns of our own files: every internal name, and a date and a time apart.
+# Every internal name with its rule: for our own files, and for columns that the user names.
 _OWN_RULES: dict[str, Rule] = {
     "trip_id": MadeUp("count"),
     "started_at": Time(),
@@ -216,7 +252,8 @@ _OWN_RULES: dict[str, Rule] = {
     "rideable_type": Rule(),
     "bike_id": MadeUp("count", spread=1000),
 }
-_MAPPED: dict[str, tuple[str, Rule]] = {
+# What `--column` takes: the internal names, and other ways to give a time or a duration.
+MAPPED_COLUMNS: dict[str, tuple[str, Rule]] = {
     **{name: (name, rule) for name, rule in _OWN_RULES.items()},
     "started_date": ("started_at", Time(half="date")),
     "started_time": ("started_at", Time(half="time")),
@@ -226,9 +263,10 @@ _MAPPED: dict[str, tuple[str, Rule]] = {
     "duration_clock": ("duration_s", Duration(clock=True)),
     "waypoints": ("waypoints", Polyline()),
 }
+# Our own trips.parquet, and any table with its names of columns.
 _INTERNAL = Dialect(
     name="internal",
-    columns=_columns(
+    columns=make_columns(
         {normalise(name): (name, rule) for name, rule in _OWN_RULES.items()}
         | {
             "waypoints": ("waypoints", FlatList()),
@@ -241,5 +279,5 @@ _INTERNAL = Dialect(
 )
 DIALECTS = {
     dialect.name: dialect
-    for dialect in (_CITIBIKE_2013, _CITIBIKE_2021, _BIKETOWN, _LOUISVILLE, _CHICAGO, _PORTO, CABSPOTTING, _INTERNAL)
+    for dialect in (_CITIBIKE_2013, _CITIBIKE_2021, _BIKETOWN, _LOUISVILLE, _CHICAGO, _PORTO, _CABSPOTTING, _INTERNAL)
 }

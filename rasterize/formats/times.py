@@ -1,4 +1,4 @@
-"""Dates and times as publishers write them: one format per column, recognised, read (SQL) and written side by side."""
+"""Dates and times as publishers write them: one format per column. Recognising, reading and writing stand together."""
 
 import re
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Shapes of times: 2019-01-31 17:05:00Z, 1/31/2019 5:05 PM, seconds or milliseconds since 1970 …
 _CLOCK = r"(?P<hour>\d{1,2}):\d\d(?P<second>:\d\d(?P<fraction>[.,]\d+)?)?(?P<half> ?[AaPp][Mm])?"
 _OFFSET = r"(?P<offset> ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?"
 _YEAR_FIRST = re.compile(
@@ -20,37 +21,60 @@ _YEAR_LAST = re.compile(
     rf"(?P<one>\d{{1,2}})(?P<sep>[-/.])(?P<two>\d{{1,2}})(?P=sep)(?P<year>\d{{4}}|\d\d)(?P<joint>,? |T){_CLOCK}"
 )
 _EPOCH = re.compile(r"(?P<whole>\d{9,10}|\d{13})(?P<fraction>\.\d+)?")
+# … and 04:50.2, what Excel leaves of a time with fractions of a second.
 _DESTROYED = re.compile(r"\d{1,3}:\d\d(?:\.\d+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimeFormat:
-    """How one column writes its times; without an offset they are the wall clock of the place.
+    """How one column writes its times. Without an offset they are the wall clock of the place.
 
-    `order` is "ymd", "mdy" or "dmy", "epoch" for seconds (or milliseconds) since 1970 in UTC, "native" for a typed
-    timestamp of a Parquet file.
+    Attributes
+    ----------
+    order
+        "ymd", "mdy" or "dmy"; "epoch" for seconds since 1970 in UTC; "native" for a timestamp of a Parquet file.
+    separator
+        Between year, month and day.
+    joint
+        Between date and time.
+    year_digits
+        2 or 4.
+    pad_date, pad_hour
+        Whether it is 01/07, not 1/7, and 09:05, not 9:05.
+    seconds
+        Whether times have seconds.
+    fraction
+        Digits after the second.
+    half
+        " AM" or "AM" where hours count to twelve, else empty.
+    offset
+        "Z", "+01:00", … where the file gives one, else empty.
+    milliseconds
+        Whether an epoch counts these.
+    zone
+        The zone whose wall clock is wanted. None: the clock as written, and UTC for an epoch.
     """
 
     order: str
-    separator: str = "-"  # between year, month and day
-    joint: str = " "  # between date and time
+    separator: str = "-"
+    joint: str = " "
     year_digits: int = 4
-    pad_date: bool = True  # 01/07, not 1/7
-    pad_hour: bool = True  # 09:05, not 9:05
+    pad_date: bool = True
+    pad_hour: bool = True
     seconds: bool = True
-    fraction: int = 0  # digits after the second
-    half: str = ""  # " AM" or "AM" where hours count to twelve
-    offset: str = ""  # "Z", "+01:00", … where the file gives one
-    milliseconds: bool = False  # of an epoch
-    zone: str | None = None  # wall clock of which zone; None: as written, and UTC for an epoch
+    fraction: int = 0
+    half: str = ""
+    offset: str = ""
+    milliseconds: bool = False
+    zone: str | None = None
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The inverse of `to_json`."""
+        """Return the format that `to_json` gave as a JSON object."""
         return cls(**value)
 
     def to_json(self) -> dict[str, Any]:
-        """The format as a JSON object."""
+        """Return the format as a JSON object."""
         return asdict(self)
 
     @property
@@ -59,7 +83,8 @@ class TimeFormat:
         return self.order == "ymd" and self.separator == "-" and not self.half and not self.offset
 
     def read(self, expression: str) -> str:
-        """SQL that turns `expression` into a TIMESTAMP of the wall clock; NULL where it does not fit the format."""
+        """Return SQL of `expression` as a TIMESTAMP of the wall clock, NULL where it does not fit the format."""
+        # Typed timestamps, and numbers since 1970: no text to take apart.
         if self.order == "native":
             zoned = self.offset and f"({expression}) AT TIME ZONE '{self.zone or 'UTC'}'"
             return zoned or f"CAST({expression} AS TIMESTAMP)"
@@ -68,17 +93,20 @@ class TimeFormat:
             micros = f"CAST(TRY_CAST({expression} AS DECIMAL(20, 6)) * {per_unit} AS BIGINT)"
             instant = f"make_timestamp({micros})"
             return f"({instant} AT TIME ZONE 'UTC') AT TIME ZONE '{self.zone}'" if self.zone else instant
+        # Text with an offset is an instant; shown by the clock of the zone, or by the clock as written.
         if self.offset and self.zone:
             instant = f"TRY_CAST(replace({expression}, ' UTC', 'Z') AS TIMESTAMPTZ)"
             return f"{instant} AT TIME ZONE '{self.zone}'"
-        if self.offset:  # no zone asked for: the clock as written
+        if self.offset:
             expression = rf"regexp_replace({expression}, ' ?(Z|UTC|[+-]\d\d(:?\d\d)?)$', '')"
+        # DuckDB's own cast knows ISO dates; other text goes by patterns.
         if self.order == "ymd" and self.separator == "-" and not self.half:
             return f"TRY_CAST({expression} AS TIMESTAMP)"
-        return f"TRY_STRPTIME({expression}, {self._patterns()!r})"
+        return f"TRY_STRPTIME({expression}, {self._make_patterns()!r})"
 
-    def _patterns(self) -> list[str]:
-        """strptime patterns: as sniffed, and as the same column may shorten it."""
+    def _make_patterns(self) -> list[str]:
+        """Return strptime patterns: as sniffed, and as the same column may shorten it."""
+        # The longest pattern first: rows may leave out fractions, or seconds that are 0.
         names = {"y": "%Y" if self.year_digits == 4 else "%y", "m": "%m", "d": "%d"}
         date = self.separator.join(names[letter] for letter in self.order)
         hour, half = ("%I", self.half.replace("AM", "%p")) if self.half else ("%H", "")
@@ -90,30 +118,33 @@ class TimeFormat:
         return [f"{date}{self.joint}{clock}" for clock in clocks]
 
     def write(self, times: "pd.Series") -> "pd.Series":
-        """Wall clocks → the column's own spelling: text, numbers of an epoch, or timestamps; cut, never rounded up."""
+        """Return wall clocks in the column's own spelling; what it has no digits for is cut, never rounded up."""
         import pandas as pd
 
+        # Typed timestamps, and numbers since 1970.
         if self.order == "native":
             return times.dt.tz_localize(self.zone or "UTC", **_AT_CLOCK_CHANGE) if self.offset else times
         if self.order == "epoch":
-            instants = (
-                times.dt.tz_localize(self.zone or "UTC", **_AT_CLOCK_CHANGE).dt.tz_convert("UTC").dt.tz_localize(None)
-            )
-            micros = instants.astype("datetime64[us]").astype("int64")
+            instants = times.dt.tz_localize(self.zone or "UTC", **_AT_CLOCK_CHANGE).dt.tz_convert("UTC")
+            micros = instants.dt.tz_localize(None).astype("datetime64[us]").astype("int64")
             return micros // (1_000 if self.milliseconds else 1_000_000)
+        # Text: the clock of the file's offset, then all numbers of a time through one template.
         if self.offset and self.zone:
             instants = times.dt.tz_localize(self.zone, **_AT_CLOCK_CHANGE)
-            times = instants.dt.tz_convert(_fixed_zone(self.offset)).dt.tz_localize(None)
-        part = times.dt
-        hours = (part.hour + 11) % 12 + 1 if self.half else part.hour
-        halves = part.hour.ge(12).map({True: self.half.replace("A", "P"), False: self.half}) if self.half else part.hour
-        years = part.year % 10**self.year_digits
-        micros = part.microsecond.astype("int64") * 10**self.fraction // 1_000_000
-        columns = (years, part.month, part.day, hours, part.minute, part.second, micros, halves)
-        return pd.Series(list(map(self._template().format, *columns)), index=times.index)
+            times = instants.dt.tz_convert(_find_fixed_zone(self.offset)).dt.tz_localize(None)
+        clock = times.dt
+        hours = (clock.hour + 11) % 12 + 1 if self.half else clock.hour
+        halves = clock.hour
+        if self.half:
+            halves = clock.hour.ge(12).map({True: self.half.replace("A", "P"), False: self.half})
+        years = clock.year % 10**self.year_digits
+        fractions = clock.microsecond.astype("int64") * 10**self.fraction // 1_000_000
+        columns = (years, clock.month, clock.day, hours, clock.minute, clock.second, fractions, halves)
+        return pd.Series(list(map(self._make_template().format, *columns)), index=times.index)
 
-    def _template(self) -> str:
-        """Format string for (year, month, day, hour, minute, second, fraction, half)."""
+    def _make_template(self) -> str:
+        """Return the format string for (year, month, day, hour, minute, second, fraction, half)."""
+        # Numbers stand in the order of the format: year 0, month 1, day 2.
         positions = {"y": f"{{0:0{self.year_digits}d}}", "m": "{1:02d}", "d": "{2:02d}"}
         if not self.pad_date:
             positions |= {"m": "{1}", "d": "{2}"}
@@ -128,14 +159,14 @@ class TimeFormat:
 _AT_CLOCK_CHANGE: dict[str, Any] = {"ambiguous": True, "nonexistent": "shift_forward"}
 
 
-def _fixed_zone(offset: str) -> str:
-    """The zone pandas knows for an offset as files write it."""
+def _find_fixed_zone(offset: str) -> str:
+    """Return the zone pandas knows for an offset as files write it."""
     digits = re.sub(r"[^0-9+-]", "", offset)
     return f"{digits[:3]}:{digits[3:] or '00'}" if digits else "UTC"
 
 
 def sniff_times(values: Sequence[str], *, where: str, zone: str | None = None) -> TimeFormat:
-    """The one format of a column, from a sample of its values.
+    """Find the one format of a column from a sample of its values.
 
     Parameters
     ----------
@@ -146,16 +177,23 @@ def sniff_times(values: Sequence[str], *, where: str, zone: str | None = None) -
     zone
         The zone whose wall clock is wanted, for values that carry an offset or count seconds since 1970.
 
+    Returns
+    -------
+    The format that more than half of the values share. With slashes the month comes first, else the day, unless a
+    number over 12 shows otherwise.
+
     Raises
     ------
     InputError
         Most values are no times, or times whose date and hour are lost (`04:50.2`, what Excel leaves).
     """
+    # More than half of the values must have the shape; the others are counted as unreadable, row by row.
     values = [value.strip() for value in values]
-    for pattern, build in ((_YEAR_FIRST, _year_first), (_YEAR_LAST, _year_last), (_EPOCH, _epoch)):
+    for pattern, build in ((_YEAR_FIRST, _read_year_first), (_YEAR_LAST, _read_year_last), (_EPOCH, _read_epoch)):
         matches = [match for value in values if (match := pattern.fullmatch(value))]
         if 2 * len(matches) > len(values):
             return build(matches, zone)
+    # No shape fits: say what is there, and whether a spreadsheet has been at it.
     example = values[0] if values else ""
     lost = next((value for value in values if _DESTROYED.fullmatch(value)), None)
     if lost is not None:
@@ -169,22 +207,27 @@ def sniff_times(values: Sequence[str], *, where: str, zone: str | None = None) -
     )
 
 
-def _year_first(matches: list[re.Match], zone: str | None) -> TimeFormat:
-    return TimeFormat(order="ymd", **_common(matches), offset=matches[0]["offset"] or "", zone=zone)
+def _read_year_first(matches: list[re.Match], zone: str | None) -> TimeFormat:
+    """Return the format of dates that begin with the year."""
+    return TimeFormat(order="ymd", **_read_common(matches), offset=matches[0]["offset"] or "", zone=zone)
 
 
-def _year_last(matches: list[re.Match], zone: str | None) -> TimeFormat:
+def _read_year_last(matches: list[re.Match], zone: str | None) -> TimeFormat:
+    """Return the format of dates that end with the year, month or day first."""
+    # A number over 12 is no month. Where none or both have one, slashes mean the month comes first.
     first_over, second_over = (any(int(match[group]) > 12 for match in matches) for group in ("one", "two"))
     month_first = matches[0]["sep"] == "/" if first_over == second_over else second_over
-    return TimeFormat(order="mdy" if month_first else "dmy", **_common(matches), zone=zone)
+    return TimeFormat(order="mdy" if month_first else "dmy", **_read_common(matches), zone=zone)
 
 
-def _epoch(matches: list[re.Match], zone: str | None) -> TimeFormat:
+def _read_epoch(matches: list[re.Match], zone: str | None) -> TimeFormat:
+    """Return the format of counts since 1970: 13 digits are milliseconds."""
     return TimeFormat(order="epoch", milliseconds=len(matches[0]["whole"]) == 13, zone=zone)
 
 
-def _common(matches: list[re.Match]) -> dict[str, Any]:
-    """The details both kinds of dates share."""
+def _read_common(matches: list[re.Match]) -> dict[str, Any]:
+    """Return the details both kinds of dates share."""
+    # A detail holds for the column if one value shows it; padding only if all do.
     first = matches[0]
     half = (first["half"] or "").upper().replace("P", "A")
     return {

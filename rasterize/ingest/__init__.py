@@ -1,1 +1,1 @@
-"""Trip files of any packing to clean trips and stations, batch by batch."""
+"""Trip files of any packing → clean trips and stations, batch by batch."""

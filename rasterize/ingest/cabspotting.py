@@ -1,4 +1,4 @@
-"""The dialect of San Francisco's cabs: one file per cab, without a header, a GPS fix per line, newest first."""
+"""The dialect of San Francisco's cabs: a file per cab, without a header, a GPS fix per line, newest first."""
 
 import re
 from dataclasses import replace
@@ -7,22 +7,27 @@ from rasterize.ingest.unpack import SAMPLE_LINES, Table
 
 HEADER = "started,ended,fixes"
 _FIX = re.compile(r"-?\d+\.\d+ -?\d+\.\d+ [01] \d{9,10}")
+_Fix = tuple[int, bool, str]  # seconds since 1970, whether there is a passenger, "lat, lng"
 
 
 def is_cab_header(header: str) -> bool:
-    """Whether a text's first line is a fix: latitude, longitude, occupied, seconds since 1970."""
+    """Return whether a text's first line is a fix: latitude, longitude, occupied, seconds since 1970."""
     return _FIX.fullmatch(header) is not None
 
 
-def trips_of_cab(table: Table) -> Table:
-    """The same file as a table of trips: a row is a run of fixes with a passenger, and its fixes are waypoints.
+def convert_cab_table(table: Table) -> Table:
+    """Turn a file of fixes into a table of trips, in place.
 
-    Lines that hold no fix stay counted as unreadable.
+    A trip is a run of fixes with a passenger, and its fixes are waypoints. Lines that hold no fix stay counted as
+    unreadable.
     """
+    # The first line is no header but a fix. Files have the newest fix first.
     lines = [table.header, *table.path.read_text(encoding="utf-8").splitlines()]
-    fixes = [_parse(line) for line in lines if _FIX.fullmatch(line)]
+    fixes = [_parse_fix(line) for line in lines if _FIX.fullmatch(line)]
     fixes.sort(key=lambda fix: fix[0])
-    rows = [_row(run) for run in _runs(fixes)]
+
+    # Overwrite the text with a row per trip.
+    rows = [_write_row(run) for run in _find_runs(fixes)]
     table.path.write_text("".join(rows), encoding="utf-8")
     return replace(
         table,
@@ -33,23 +38,26 @@ def trips_of_cab(table: Table) -> Table:
     )
 
 
-def _parse(line: str) -> tuple[int, bool, str]:
+def _parse_fix(line: str) -> _Fix:
+    """Take the line of a fix apart."""
     lat, lng, occupied, epoch = line.split(" ")
     return int(epoch), occupied == "1", f"{lat}, {lng}"
 
 
-def _runs(fixes: list[tuple[int, bool, str]]) -> list[list[tuple[int, bool, str]]]:
-    """Fixes in a row with a passenger."""
-    runs: list[list[tuple[int, bool, str]]] = []
-    before = False
+def _find_runs(fixes: list[_Fix]) -> list[list[_Fix]]:
+    """Return the runs of consecutive fixes with a passenger."""
+    runs: list[list[_Fix]] = []
+    was_occupied = False
     for fix in fixes:
-        if fix[1] and not before:
+        occupied = fix[1]
+        if occupied and not was_occupied:
             runs.append([])
-        if fix[1]:
+        if occupied:
             runs[-1].append(fix)
-        before = fix[1]
+        was_occupied = occupied
     return runs
 
 
-def _row(run: list[tuple[int, bool, str]]) -> str:
+def _write_row(run: list[_Fix]) -> str:
+    """Return a trip as a line of CSV, see `HEADER`."""
     return f'{run[0][0]},{run[-1][0]},"[{", ".join(fix[2] for fix in run)}]"\n'

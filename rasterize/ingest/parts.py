@@ -1,4 +1,4 @@
-"""A part: the rows of one table, typed and each judged by itself, in a file of its own; what every later step reads."""
+"""A part: the rows of one table, typed and each screened by itself, in a file that every later step reads."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,39 +25,71 @@ from rasterize.trip_table import ALWAYS, COLUMN_TYPES, COORDINATES, FIELDS, OF_E
 class Part:
     """A finished part: a stream of Arrow batches in `path`, the rest of this in a JSON file beside it.
 
-    The batches have internal columns the table fills, those of `WORD_KINDS` as numbers of `words`, -1 where missing;
-    `start` and `end` instead of those of the ends, see `End`; and `reason`, uint8: 0, or why the row is no trip (see
-    `clean.REASONS`) as far as the row itself tells.
+    The batches have the internal columns that the table fills. Those of `WORD_KINDS` are numbers of `words`, -1 where
+    missing. Columns of the ends are replaced by `start` and `end`, see `End`. `reason`, uint8, is 0 for a trip, else
+    why the row is none (see `clean.REASONS`) as far as the row itself shows.
+
+    Attributes
+    ----------
+    path
+        The stream of batches.
+    name
+        The user's file, and the member of a zip.
+    dialect, vehicle
+        See `rasterize.formats.dialects.Dialect`.
+    fields
+        Internal columns that trips of the table have.
+    source
+        The look of the table, see `rasterize.formats.source_format`.
+    lost
+        Lines that were no rows, by reason.
+    words
+        Texts of each kind, in the order of their numbers.
+    bins
+        Histograms of `lat` and `lng`, of both ends of the rows without a reason.
     """
 
     path: Path
     name: str
     dialect: str
     vehicle: str
-    fields: tuple[str, ...]  # internal columns that trips of the table have
+    fields: tuple[str, ...]
     source: dict[str, Any]
-    lost: dict[str, int]  # lines that were no rows, by reason
-    words: dict[str, list[str]]  # by kind
-    bins: dict[str, Histogram]  # of lat and lng, of both ends of the rows without a reason
+    lost: dict[str, int]
+    words: dict[str, list[str]]
+    bins: dict[str, Histogram]
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows, in the order of the table."""
+        """Yield the rows, in the order of the table."""
         with pa.OSFile(str(self.path), "rb") as file, pa.ipc.open_stream(file) as stream:
             yield from stream
 
 
 def find_part(path: Path) -> Part | None:
-    """The part at `path` (of the batches), if it is there and whole."""
+    """Return the part whose batches are at `path`, if it is there and whole."""
     beside = path.with_suffix(".json")
     if not (beside.exists() and path.exists()):
         return None
-    told = loads(beside.read_text(encoding="utf-8"))
-    bins = {axis: tuple(np.array(values, np.int64) for values in pair) for axis, pair in told.pop("bins").items()}
-    return Part(path=path, bins=bins, fields=tuple(told.pop("fields")), **told)
+    record = loads(beside.read_text(encoding="utf-8"))
+    bins = {axis: tuple(np.array(values, np.int64) for values in pair) for axis, pair in record.pop("bins").items()}
+    return Part(path=path, bins=bins, fields=tuple(record.pop("fields")), **record)
 
 
 def write_part(path: Path, reading: Reading, options: CleanOptions) -> Part:
-    """Judge the rows of a table and write them as a part.
+    """Screen the rows of a table and write them as a part.
+
+    Parameters
+    ----------
+    path
+        Where the batches go; a JSON file beside them makes the part whole.
+    reading
+        The table, of which no batch was read yet.
+    options
+        How rows are screened.
+
+    Returns
+    -------
+    The part, on disk.
 
     Raises
     ------
@@ -68,6 +100,7 @@ def write_part(path: Path, reading: Reading, options: CleanOptions) -> Part:
     with write_atomically(path) as temporary:
         _write_batches(temporary, reading, tally, options)
         tally.check(where=reading.name)
+    # Rows are known to be missing only where the reader counted lines.
     unread = 0 if reading.lines is None else reading.lines - tally.rows
     dialect = reading.layout.dialect
     part = Part(
@@ -81,25 +114,27 @@ def write_part(path: Path, reading: Reading, options: CleanOptions) -> Part:
         words={kind: list(words.texts) for kind, words in reading.words.items()},
         bins=tally.histograms(),
     )
-    _write_beside(part)
+    _write_record(part)
     return part
 
 
-def _write_beside(part: Part) -> None:
-    told = {key: value for key, value in vars(part).items() if key != "path"}
-    told["bins"] = {axis: [values.tolist() for values in pair] for axis, pair in part.bins.items()}
-    write_json(part.path.with_suffix(".json"), told)
+def _write_record(part: Part) -> None:
+    """Write all but the batches to a JSON file beside them, which makes the part whole."""
+    record = {key: value for key, value in vars(part).items() if key != "path"}
+    record["bins"] = {axis: [values.tolist() for values in pair] for axis, pair in part.bins.items()}
+    write_json(part.path.with_suffix(".json"), record)
 
 
 def _write_batches(path: Path, reading: Reading, tally: "_Tally", options: CleanOptions) -> None:
-    """Write all rows as a stream of batches; an empty table is refused."""
+    """Write all rows as a stream of batches; refuse an empty table."""
     writer = None
     with pa.OSFile(str(path), "wb") as file:
         for rows in reading.batches:
             ends = fold_ends(rows)
-            rows = screen_rows(rows, ends, step_s=reading.layout.dialect.step_s, options=options)
+            rows = _screen_rows(rows, ends, step_s=reading.layout.dialect.step_s, options=options)
             tally.add(ends, rows["reason"])
-            batch = _as_batch(rows, ends)
+            batch = _make_batch(rows, ends)
+            # The first batch shows which columns the table has.
             writer = writer or pa.ipc.new_stream(file, batch.schema)
             writer.write_batch(batch)
         if writer is None:
@@ -107,19 +142,19 @@ def _write_batches(path: Path, reading: Reading, tally: "_Tally", options: Clean
         writer.close()
 
 
-def screen_rows(rows: Rows, ends: Sequence[End], *, step_s: int, options: CleanOptions) -> Rows:
-    """Rows with `ended_at` and `duration_s` settled, and with `reason`, uint8 [N]."""
+def _screen_rows(rows: Rows, ends: Sequence[End], *, step_s: int, options: CleanOptions) -> Rows:
+    """Settle `ended_at` and `duration_s` of rows, and add `reason`, uint8 [N]."""
     started = rows["started_at"]
     ended = rows.get("ended_at", np.full(len(started), clean.NO_TIME))
-    told = rows.get("reported_duration_s", np.full(len(started), np.nan))
+    reported = rows.get("reported_duration_s", np.full(len(started), np.nan))
     with np.errstate(invalid="ignore", over="ignore"):
-        ended, duration, contradiction = clean.settle_times(started, ended, told, step_s=step_s)
-        reason = clean.row_reasons(
+        ended, duration, contradiction = clean.settle_times(started, ended, reported, step_s=step_s)
+        reason = clean.screen_by_row(
             started,
             duration,
             contradiction,
-            no_place=_either(ends, lambda end: ~np.isfinite(end.lat + end.lng)),
-            at_zero=_either(ends, lambda end: (end.lat == 0) | (end.lng == 0)),
+            missing_end=_find_rows(ends, lambda end: ~np.isfinite(end.lat + end.lng)),
+            at_zero=_find_rows(ends, lambda end: (end.lat == 0) | (end.lng == 0)),
             options=options,
         )
     if "blank" in rows:
@@ -127,22 +162,22 @@ def screen_rows(rows: Rows, ends: Sequence[End], *, step_s: int, options: CleanO
     return {**rows, "ended_at": ended, "duration_s": duration, "reason": reason}
 
 
-def _either(ends: Sequence[End], rule: Callable[[End], NDArray]) -> NDArray:
-    """Rows of which the start or the end keeps the rule, bool [N]."""
+def _find_rows(ends: Sequence[End], rule: Callable[[End], NDArray]) -> NDArray:
+    """Return which rows have a start or an end that the rule holds for, bool [N]."""
     start, end = (end.spread(rule(end)) for end in ends)
     return start | end
 
 
-def _as_batch(rows: Rows, ends: Sequence[End]) -> pa.RecordBatch:
-    """Internal columns in their order and Arrow types, the ends, and the reason."""
+def _make_batch(rows: Rows, ends: Sequence[End]) -> pa.RecordBatch:
+    """Put the columns in their order and Arrow types, then the ends and the reason."""
     own = [name for name in FIELDS if name in rows and name not in OF_ENDS]
-    columns = {name: _as_arrow(rows[name], COLUMN_TYPES[name]) for name in own}
+    columns = {name: _convert_column(rows[name], COLUMN_TYPES[name]) for name in own}
     start, end = (end.to_arrow() for end in ends)
     return pa.record_batch({**columns, "start": start, "end": end, "reason": pa.array(rows["reason"])})
 
 
-def _as_arrow(values: NDArray | pa.Array, type_: pa.DataType) -> pa.Array:
-    """A column for the part; NaN and NaT stay, none is left in a clean trip."""
+def _convert_column(values: NDArray | pa.Array, type_: pa.DataType) -> pa.Array:
+    """Return a column for the part; NaN and NaT stay, since no clean trip has any."""
     if isinstance(values, pa.Array):
         return values
     if pa.types.is_timestamp(type_):
@@ -159,13 +194,14 @@ class _Tally:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.rows = self.swapped = 0
-        self.there = dict.fromkeys(COORDINATES, 0)
-        self.example: list[float] = []
+        self.present = dict.fromkeys(COORDINATES, 0)  # rows that have each
+        self.example: list[float] = []  # latitude and longitude of the first start
         self._bins: dict[str, list[Histogram]] = {"lat": [], "lng": []}
 
     def add(self, ends: tuple[End, End], reason: NDArray) -> None:
         """Count one batch."""
         self.rows += len(reason)
+        # Histograms of the trips, for the area; then which coordinates are there at all, in any row.
         good = [end.count(reason == 0) for end in ends]
         for axis, histograms in self._bins.items():
             degrees = np.concatenate([getattr(end, axis) for end in ends])
@@ -173,12 +209,14 @@ class _Tally:
         for side, end in zip(("start", "end"), ends, strict=True):
             all_rows = end.count(slice(None))
             for axis, degrees in (("lat", end.lat), ("lng", end.lng)):
-                self.there[f"{side}_{axis}"] += int(all_rows[np.isfinite(degrees)].sum())
+                self.present[f"{side}_{axis}"] += int(all_rows[np.isfinite(degrees)].sum())
             if side == "start":
-                self._look_for_swapped(end, all_rows)
+                self._count_swapped(end, all_rows)
 
-    def _look_for_swapped(self, start: End, rows: NDArray) -> None:
-        wrong = (start.lat < -60) | (start.lat > 75)  # nobody shares bikes there
+    def _count_swapped(self, start: End, rows: NDArray) -> None:
+        """Count the rows, int64 [E] of each start, whose start makes sense only the other way round."""
+        # Nobody shares bikes south of 60° S or north of 75° N.
+        wrong = (start.lat < -60) | (start.lat > 75)
         if self.layout.dialect.north_west:
             wrong |= (start.lat < 0) & (start.lng > 0)
         self.swapped += int(rows[wrong].sum())
@@ -187,33 +225,35 @@ class _Tally:
             self.example = [float(degrees[known[0]]) for degrees in (start.lat, start.lng)]
 
     def histograms(self) -> dict[str, Histogram]:
-        """All bins of latitudes and longitudes."""
+        """Return the histograms of all latitudes and of all longitudes."""
         return {axis: clean.add_histograms(histograms) for axis, histograms in self._bins.items()}
 
     def check(self, *, where: str) -> None:
-        """Refuse a table of which no row has coordinates, and one whose latitude and longitude are swapped."""
-        for name, count in self.there.items():
+        """Raise `InputError` where no row has coordinates, or where latitude and longitude are swapped."""
+        for name, count in self.present.items():
             if not count:
-                raise InputError(f"{where}: {self._missing(name)}")
-        if 2 * self.swapped > self.there["start_lat"]:
+                raise InputError(f"{where}: {self._describe_missing(name)}")
+        if 2 * self.swapped > self.present["start_lat"]:
             lat, lng = self.example
             raise InputError(
-                f"{where}: latitude and longitude are swapped; {self._header_of('start_lat')} holds {lat}, "
-                f"{self._header_of('start_lng')} {lng}; swap the names in the header"
+                f"{where}: latitude and longitude are swapped; {self._name_column('start_lat')} holds {lat}, "
+                f"{self._name_column('start_lng')} {lng}; swap the names in the header"
             )
 
-    def _missing(self, name: str) -> str:
+    def _describe_missing(self, name: str) -> str:
+        """Return what to say of a coordinate that no row has."""
         if self.layout.positions(name):
             return (
-                f"column {self._header_of(name)} is empty in all {self.rows} rows; trips without coordinates cannot be "
-                "drawn; take a version of the file that has them, or give the places of its stations with --stations "
-                "FILE"
+                f"column {self._name_column(name)} is empty in all {self.rows} rows; trips without coordinates cannot "
+                "be drawn; take a version of the file that has them, or give the coordinates of its stations with "
+                "--stations FILE"
             )
         return (
             f"none of its {self.rows} rows has a station that the file of stations knows, so {name} is missing; use "
             "ids of the same kind in both"
         )
 
-    def _header_of(self, name: str) -> str:
+    def _name_column(self, name: str) -> str:
+        """Return the publisher's name of an internal column, for an error."""
         positions = self.layout.positions(name)
         return f"'{self.layout.header[positions[0]]}'" if positions else name

@@ -1,4 +1,4 @@
-"""One table of a user's file to a part: the fast reader first, else the careful one."""
+"""One table of a user's file → a part: through Arrow where the text is plain, else through DuckDB."""
 
 import hashlib
 from pathlib import Path
@@ -12,12 +12,24 @@ from rasterize.ingest.unpack import Packed
 if TYPE_CHECKING:
     from rasterize.ingest.options import IngestOptions
 
-
 VERSION = 1  # of parts; a part of another version is made again
 
 
 def make_part(packed: Packed, folder: Path, options: "IngestOptions") -> Part:
-    """The part of a table in `folder`: as it was left there by an earlier try, else made now.
+    """Make the part of a table, unless an earlier try left it in the folder.
+
+    Parameters
+    ----------
+    packed
+        The table as the user has it.
+    folder
+        Where parts are kept.
+    options
+        How the table is read and cleaned.
+
+    Returns
+    -------
+    The part, whole and on disk.
 
     Raises
     ------
@@ -27,6 +39,7 @@ def make_part(packed: Packed, folder: Path, options: "IngestOptions") -> Part:
     path = folder / f"{_fingerprint(packed, options)}.arrows"
     if part := find_part(path):
         return part
+    # Arrow is the faster reader. It gives up on text that it would read otherwise than DuckDB does.
     try:
         with read_with_arrow(packed, options) as reading:
             return write_part(path, reading, options.clean)
@@ -37,9 +50,9 @@ def make_part(packed: Packed, folder: Path, options: "IngestOptions") -> Part:
 
 
 def _fingerprint(packed: Packed, options: "IngestOptions") -> str:
-    """What a part depends on: the table, as its file was last changed, and how it is read."""
+    """Return a hash of what a part depends on: the table, as its file was last changed, and how it is read."""
     files = [path for path in (packed.file, options.stations) if path is not None]
     stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()]
     reading = (dict(options.columns), options.dialect, options.time_zone, options.clean)
-    told = repr((VERSION, stats, packed.member, packed.name, reading))
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
+    record = repr((VERSION, stats, packed.member, packed.name, reading))
+    return hashlib.sha256(record.encode()).hexdigest()[:32]

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from rasterize.formats.recognise import Layout
 
-SAMPLE_ROWS = 2000  # of a table, that decide on formats
-Rows = dict[str, Any]  # see `Reading.batches`
+# Rows of a table that decide on formats: enough for details such as padding and fractions. Not swept.
+SAMPLE_ROWS = 2000
+Rows = dict[str, Any]  # columns by internal name, see `Reading.batches`
 
 
 class Words:
@@ -19,34 +20,51 @@ class Words:
 
     def __init__(self) -> None:
         self.texts: dict[str, int] = {}
-        self._known: dict[str, int] = {}  # numbers of the words themselves
+        self._number_of: dict[str, int] = {}  # of each word as the file has it, before its meaning is asked
 
     def number(self, column: pa.DictionaryArray, meaning: Callable[[str], str | None] = str) -> NDArray:
-        """The number of what each word means, int32 [N]; -1 where it means nothing, or is missing."""
+        """Return the number of what each word means, int32 [N]; -1 where it means nothing, or is missing."""
+        # Ask once for each word, not once for each row.
         words = column.dictionary.to_pylist()
         for word in words:
-            if word not in self._known:
+            if word not in self._number_of:
                 text = meaning(word)
-                self._known[word] = -1 if text is None else self.texts.setdefault(text, len(self.texts))
+                self._number_of[word] = -1 if text is None else self.texts.setdefault(text, len(self.texts))
+        # One -1 more at the end, which the index -1 of a missing cell reaches.
         indices = column.indices if column.null_count == 0 else column.indices.fill_null(-1)
-        return np.array([*(self._known[word] for word in words), -1], np.int32).take(indices.to_numpy())
+        return np.array([*(self._number_of[word] for word in words), -1], np.int32).take(indices.to_numpy())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """A table while it is read.
 
-    `batches`, of at least one row each, hold columns by internal name: times as int64 (microseconds, `clean.NO_TIME`
-    where missing), numbers as float64 (NaN where missing), the columns of `WORD_KINDS` as int32 (-1 where missing, else
-    a number of `words`), other texts and lists as Arrow arrays. The publisher's duration is `reported_duration_s`;
-    `blank`, bool, may tell of rows of which every cell is missing.
+    Attributes
+    ----------
+    name
+        The user's file, and the member of a zip.
+    layout
+        Which column holds what.
+    source
+        The look of the table, see `rasterize.formats.source_format`.
+    words
+        The texts of each kind of `WORD_KINDS`; filled while the batches go by.
+    batches
+        Rows, at least one per batch, as columns by internal name. Times are int64 (microseconds, `clean.NO_TIME`
+        where missing), numbers float64 (NaN where missing). The columns of `WORD_KINDS` are int32: numbers of `words`,
+        -1 where missing. Other texts and lists are Arrow arrays. `reported_duration_s` is the publisher's own
+        duration. `blank`, bool, may say of which rows every cell is missing.
+    lines
+        Lines that should be rows; None for as many as there are rows.
+    blank, unreadable
+        Other lines, by what is wrong with them.
     """
 
     name: str
     layout: Layout
-    source: Mapping[str, Any]  # its look, see `rasterize.formats.source_format`
-    words: Mapping[str, Words]  # by kind; filled while the batches go by
+    source: Mapping[str, Any]
+    words: Mapping[str, Words]
     batches: Iterator[Rows]
-    lines: int | None = None  # that should be rows; None: as many as there are rows
-    blank: int = 0  # other lines, by what is wrong with them
+    lines: int | None = None
+    blank: int = 0
     unreadable: int = 0

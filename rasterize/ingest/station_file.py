@@ -11,11 +11,12 @@ import duckdb
 from rasterize.errors import InputError
 from rasterize.formats.dialects import normalise
 
-_Stations = list[tuple[list[str], str | None, float, float]]  # keys, name, lat, lng
+_Station = tuple[list[str], str | None, float, float]  # keys, name, lat, lng
 _STATION_HELP = (
     "no stations with id and coordinates in it; give GBFS station_information, GeoJSON points with id and name, or a "
     "CSV with station_id, name, lat, lng"
 )
+# The names under which files give each, as `normalise` spells them; the first that holds something counts.
 _HEADERS = {
     "key": ("stationid", "id", "shortname", "terminal"),
     "name": ("name", "stationname"),
@@ -36,12 +37,14 @@ def load_station_file(connection: duckdb.DuckDBPyConnection, path: Path) -> None
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file of stations; give GBFS station_information, GeoJSON or CSV")
+    # Whatever a file that holds no stations makes go wrong becomes one line for the user.
     data = path.read_bytes()
     try:
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-        stations = _stations_of_json(json.loads(text)) if text.lstrip()[:1] in ("{", "[") else _stations_of_csv(text)
+        stations = _read_json(json.loads(text)) if text.lstrip()[:1] in ("{", "[") else _read_csv(text)
     except (ValueError, LookupError, TypeError, AttributeError, EOFError, OSError) as error:
         raise InputError(f"{path}: {_STATION_HELP} ({error})") from None
+    # A station by each of its keys; the first station of a key keeps it.
     rows = {}
     for keys, name, lat, lng in stations:
         for key in keys:
@@ -52,33 +55,34 @@ def load_station_file(connection: duckdb.DuckDBPyConnection, path: Path) -> None
     connection.executemany("INSERT INTO station_file VALUES (?, ?, ?, ?)", list(rows.values()))
 
 
-def _stations_of_json(value: Any) -> _Stations:
-    """Stations of GBFS (`data.stations`) or of GeoJSON points."""
+def _read_json(value: Any) -> list[_Station]:
+    """Read stations of GBFS (`data.stations`) or of GeoJSON points."""
     if isinstance(value, dict) and "features" in value:
+        # GeoJSON gives longitude first.
         points = [feature for feature in value["features"] if (feature.get("geometry") or {}).get("type") == "Point"]
-        found = [
-            _station({"id": point.get("id"), **point["properties"]}, *point["geometry"]["coordinates"][1::-1])
+        stations = [
+            _make_station({"id": point.get("id"), **point["properties"]}, *point["geometry"]["coordinates"][1::-1])
             for point in points
         ]
     else:
         records = value["data"]["stations"] if isinstance(value, dict) else value
-        found = [_station(record, record.get("lat"), record.get("lon")) for record in records]
-    return [station for station in found if station]
+        stations = [_make_station(record, record.get("lat"), record.get("lon")) for record in records]
+    return [station for station in stations if station]
 
 
-def _stations_of_csv(text: str) -> _Stations:
-    """Stations of a CSV whose header names id, name, lat and lng in one of the usual ways."""
+def _read_csv(text: str) -> list[_Station]:
+    """Read stations of a CSV whose header names id, name, lat and lng in one of the usual ways."""
     stations = []
     for record in csv.DictReader(text.splitlines()):
         normal = {normalise(key): value for key, value in record.items() if key}
         lat, lng = (next((normal[key] for key in _HEADERS[axis] if normal.get(key)), None) for axis in ("lat", "lng"))
-        if station := _station(normal, lat, lng):
+        if station := _make_station(normal, lat, lng):
             stations.append(station)
     return stations
 
 
-def _station(record: dict[str, Any], lat: Any, lng: Any) -> tuple[list[str], str | None, float, float] | None:
-    """One station with all ids it goes by; None without id or coordinates."""
+def _make_station(record: dict[str, Any], lat: Any, lng: Any) -> _Station | None:
+    """Return a station with all ids it goes by; None without id or coordinates."""
     normal = {normalise(key): value for key, value in record.items()}
     keys = [str(normal[key]).strip() for key in _HEADERS["key"] if normal.get(key) not in (None, "")]
     if not keys or lat is None or lng is None:

@@ -17,7 +17,7 @@ from benchmarks.fidelity.sets import SETS, WINTER, trip_set
 from benchmarks.fidelity.split import check_same_split, to_trips, training_table
 from decode.evaluate.tables import ATTRIBUTES, tabulate
 from rasterize.errors import InputError
-from rasterize.ingest.ingest import ingest
+from rasterize.ingest.ingest import ingest_files
 from rasterize.ingest.options import IngestOptions
 from rasterize.run import raster
 from rasterize.simulated_city import write_city
@@ -29,7 +29,7 @@ def run(tmp_path_factory):
     """A run folder of the simulated city, split into thirds."""
     folder = tmp_path_factory.mktemp("fidelity")
     write_city(folder / "city.csv", trips=1800, stations=8)
-    ingest([folder / "city.csv"], folder / "run")
+    ingest_files([folder / "city.csv"], folder / "run")
     return folder / "run"
 
 

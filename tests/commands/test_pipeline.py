@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rasterize.ingest.ingest import ingest
+from rasterize.ingest.ingest import ingest_files
 from rasterize.ingest.options import IngestOptions
 from rasterize.simulated_city import write_city
 
@@ -87,7 +87,7 @@ def test_the_csv_has_the_columns_of_the_input_and_reads_back_without_a_reject(fo
     assert set(synthetic[stations].itertuples(index=False, name=None)) <= known
     pattern = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{4}"
     assert all(re.fullmatch(pattern, text) for text in synthetic["starttime"].head(50))
-    read = ingest([str(folder / "synthetic.csv")], tmp_path, options=IngestOptions())
+    read = ingest_files([str(folder / "synthetic.csv")], tmp_path, options=IngestOptions())
     assert read.rejects["kept"] == read.rejects["rows"] == len(synthetic)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from rasterize.errors import InputError
 from rasterize.formats.source_format import format_trips, write_trips_csv
-from rasterize.ingest.ingest import ingest, read_trips
+from rasterize.ingest.ingest import ingest_files, read_trips
 from rasterize.ingest.options import IngestOptions
 
 SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -48,7 +48,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_reads_and_its_rejects_add_up_to_its_rows(name, tmp_path):
     rows, least = FILES[name]
-    ingested = ingest([SHARED_DATA / name], tmp_path)
+    ingested = ingest_files([SHARED_DATA / name], tmp_path)
     rejects = json.loads((tmp_path / "rejects.json").read_text())
     assert rejects["rows"] == rows == rejects["kept"] + sum(rejects["rejected"].values()), rejects
     trips = pd.read_parquet(tmp_path / "trips.parquet")
@@ -62,7 +62,7 @@ def test_a_file_reads_and_its_rejects_add_up_to_its_rows(name, tmp_path):
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_file_without_times_or_places_is_refused(name, tmp_path):
     with pytest.raises(InputError, match=REFUSED[name]):
-        ingest([SHARED_DATA / name], tmp_path / "run")
+        ingest_files([SHARED_DATA / name], tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -75,7 +75,7 @@ def test_every_shared_trip_file_is_tested_here():
 
 def test_a_year_of_jersey_city(tmp_path):
     # 385,069 trips of 53 stations with the depot JCBS, which has 161 trips; we take depots out
-    ingested = ingest([SHARED_DATA / "citibike-jc" / f"JC-201{year}*" for year in "89"], tmp_path)
+    ingested = ingest_files([SHARED_DATA / "citibike-jc" / f"JC-201{year}*" for year in "89"], tmp_path)
     assert ingested.rejects["rows"] == 386_200
     assert ingested.rejects["kept"] == 385_069 - 161
     assert len(geopandas.read_parquet(tmp_path / "stations.parquet")) == 52
@@ -94,7 +94,7 @@ SAME = [
 def test_writing_what_was_read_gives_the_publishers_own_lines(name, made_up, tmp_path):
     raw = _text(SHARED_DATA / name)
     options = IngestOptions()
-    source = ingest([SHARED_DATA / name], tmp_path / "run", options=options).source
+    source = ingest_files([SHARED_DATA / name], tmp_path / "run", options=options).source
     trips = read_trips([SHARED_DATA / name])
     write_trips_csv(tmp_path / "again.csv", trips, source)
     again = (tmp_path / "again.csv").read_bytes().decode()
@@ -138,7 +138,7 @@ def _text(path: Path) -> str:
     ],
 )
 def test_what_a_dialect_writes_reads_back_without_rejects(name, tmp_path):
-    source = ingest([SHARED_DATA / name], tmp_path / "run").source
+    source = ingest_files([SHARED_DATA / name], tmp_path / "run").source
     trips = _with_names(tmp_path / "run")
     table = format_trips(trips, source)
     assert list(table) == source["columns"]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from rasterize import simulated_city
-from rasterize.ingest.ingest import ingest, read_trips
+from rasterize.ingest.ingest import ingest_files, read_trips
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_rows_stations_and_days_are_as_asked(tmp_path, n, stations, days):
 
 def test_the_bad_rows_are_rejected_one_kind_each_and_no_others(tmp_path):
     simulated_city.write_city(tmp_path / "city.csv", trips=6_000)
-    rejects = ingest([tmp_path / "city.csv"], tmp_path / "run").rejects
+    rejects = ingest_files([tmp_path / "city.csv"], tmp_path / "run").rejects
     assert rejects["kept"] == 6_000
     assert rejects["rejected"] == dict.fromkeys(sorted(rejects["rejected"]), 2) and len(rejects["rejected"]) == 5
 

@@ -15,7 +15,7 @@ from distributed import LocalCluster
 
 from rasterize.errors import InputError
 from rasterize.files import sha256, write_atomically
-from rasterize.ingest.ingest import ingest
+from rasterize.ingest.ingest import ingest_files
 from rasterize.simulated_city import write_city
 from rasterize.workers import run_parts
 
@@ -102,7 +102,7 @@ def expected(files, tmp_path_factory) -> dict[str, str]:
 
 
 def ingested(files, run, **where) -> dict[str, str]:
-    ingest(files, run, **where)
+    ingest_files(files, run, **where)
     assert not (run / "parts").exists()
     return {name: sha256(run / name) for name in OUTPUTS}
 

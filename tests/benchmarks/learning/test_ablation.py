@@ -11,7 +11,7 @@ from pgan.config import resolve_config
 from rasterize.__main__ import app as rasterize
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
-from rasterize.ingest.ingest import ingest
+from rasterize.ingest.ingest import ingest_files
 from rasterize.simulated_city import write_city
 
 
@@ -52,7 +52,7 @@ def test_every_variant_changes_what_its_name_says(drawn):
 
 def test_calibrated_trips_are_judged_and_stand_in_the_table(data, tmp_path):
     variant = VARIANTS[1]
-    ingest(list((data / "citibike-jc").iterdir()), tmp_path / "real")
+    ingest_files(list((data / "citibike-jc").iterdir()), tmp_path / "real")
     real = pd.read_parquet(tmp_path / "real" / "trips.parquet")
     variant.folder(tmp_path).mkdir()
     real[real["split"] == "C"].to_parquet(variant.folder(tmp_path) / "calibrated.parquet")

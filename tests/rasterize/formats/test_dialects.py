@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from rasterize.errors import InputError
 from rasterize.formats.dialects import DIALECTS
-from rasterize.formats.recognise import recognise
+from rasterize.formats.recognise import recognise_layout
 from rasterize.formats.source_format import format_trips, split_line, write_trips_csv
-from rasterize.ingest.ingest import ingest, read_trips
+from rasterize.ingest.ingest import ingest_files, read_trips
 from rasterize.ingest.options import IngestOptions, StopOptions
 from tests.trip_files import CITIBIKE_2019, CITIBIKE_2021, CITIBIKE_TITLES, DIALECT_FILES, PORTO, cells, write_text
 
@@ -29,14 +29,14 @@ NOT_KEPT |= {f"{end}_community_area_{what}" for end in ("start", "end") for what
 @pytest.mark.parametrize("kind", DIALECT_FILES)
 def test_a_dialect_is_recognised_from_its_header(kind):
     header = next(csv.reader(StringIO(DIALECT_FILES[kind])))
-    assert recognise(header, where="f").dialect.name == kind.split(" ")[0]
+    assert recognise_layout(header, where="f").dialect.name == kind.split(" ")[0]
 
 
 @pytest.mark.parametrize("kind", DIALECT_FILES)
 def test_writing_what_was_read_gives_the_file_again(kind, tmp_path):
     text = DIALECT_FILES[kind]
     path = write_text(tmp_path / "trips.csv", text)
-    ingested = ingest([path], tmp_path / "run", options=LENIENT)
+    ingested = ingest_files([path], tmp_path / "run", options=LENIENT)
     assert ingested.rejects["kept"] == len(cells(text)), ingested.rejects
     trips = read_trips([path], options=LENIENT)
     write_trips_csv(tmp_path / "again.csv", trips, json.loads(json.dumps(ingested.source)))
@@ -53,7 +53,7 @@ def test_writing_what_was_read_gives_the_file_again(kind, tmp_path):
 
 
 def test_quotes_stand_where_the_file_has_them(tmp_path):
-    ingested = ingest([write_text(tmp_path / "t.csv", CITIBIKE_2019)], tmp_path / "run", options=LENIENT)
+    ingested = ingest_files([write_text(tmp_path / "t.csv", CITIBIKE_2019)], tmp_path / "run", options=LENIENT)
     write_trips_csv(tmp_path / "again.csv", read_trips([tmp_path / "t.csv"]), ingested.source)
     first, again = (path.read_text().splitlines()[1] for path in (tmp_path / "t.csv", tmp_path / "again.csv"))
     quoted, quoted_again = ([cell.startswith('"') for cell in split_line(line, ",")] for line in (first, again))
@@ -65,7 +65,7 @@ def sources(tmp_path_factory) -> dict[str, dict]:
     """What reading a file of each dialect notes of its look."""
     folder = tmp_path_factory.mktemp("sources")
     return {
-        kind: ingest([write_text(folder / "t.csv", text)], folder / "run", options=LENIENT).source
+        kind: ingest_files([write_text(folder / "t.csv", text)], folder / "run", options=LENIENT).source
         for kind, text in DIALECT_FILES.items()
     }
 
@@ -161,7 +161,7 @@ def test_parquet_types_come_back(tmp_path):
         table[name] = pd.to_datetime(table[name]).astype("datetime64[us]")
     table = table.astype({name: "float64" for name in table if "itude" in name})
     table.to_parquet(tmp_path / "t.parquet")
-    ingested = ingest([tmp_path / "t.parquet"], tmp_path / "run", options=LENIENT)
+    ingested = ingest_files([tmp_path / "t.parquet"], tmp_path / "run", options=LENIENT)
     trips = read_trips([tmp_path / "t.parquet"])
     assert trips["start_station_id"].tolist() == ["3276", "3185"]
     again = format_trips(trips, ingested.source)
@@ -175,7 +175,7 @@ def test_parquet_types_come_back(tmp_path):
 def test_a_missing_column_is_named_with_what_there_is_and_what_is_known():
     header = [name for name in next(csv.reader(StringIO(CITIBIKE_2021))) if name != "started_at"]
     with pytest.raises(InputError) as error:
-        recognise(header, where="trips.csv")
+        recognise_layout(header, where="trips.csv")
     message = str(error.value)
     assert message.startswith("trips.csv: no column 'startedat' (dialect 'citibike-2021'). The file has: 'ride_id'")
     assert "Known dialects: citibike-2013" in message and "--column" in message
@@ -185,14 +185,14 @@ def test_an_unknown_header_lists_columns_and_dialects():
     with pytest.raises(
         InputError, match=r"t.csv: the header is of no known dialect. The file has: 'a', 'b'. Known dia"
     ):
-        recognise(["a", "b"], where="t.csv")
+        recognise_layout(["a", "b"], where="t.csv")
 
 
 MAP = {"started_at": "Begin", "ended_at": "End", "start_lat": "a", "start_lng": "b", "end_lat": "c", "end_lng": "d"}
 
 
 def test_a_column_map_reads_any_file():
-    layout = recognise(["Begin", "End", "a", "b", "c", "d", "user_type", "other"], where="t.csv", columns=MAP)
+    layout = recognise_layout(["Begin", "End", "a", "b", "c", "d", "user_type", "other"], where="t.csv", columns=MAP)
     assert layout.fields() == [*("started_at", "ended_at", "start_lat", "start_lng", "end_lat", "end_lng", "user_type")]
 
 
@@ -206,9 +206,9 @@ def test_a_column_map_reads_any_file():
 )
 def test_a_wrong_column_map_is_refused(columns, message):
     with pytest.raises(InputError, match=message):
-        recognise(["Begin", "End", "a", "b", "c", "d"], where="t.csv", columns=columns)
+        recognise_layout(["Begin", "End", "a", "b", "c", "d"], where="t.csv", columns=columns)
 
 
 def test_an_unknown_dialect_is_refused():
     with pytest.raises(InputError, match="dialect 'citybike': not known; known are citibike-2013"):
-        recognise(["a"], where="t.csv", dialect="citybike")
+        recognise_layout(["a"], where="t.csv", dialect="citybike")

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rasterize.errors import InputError
-from rasterize.ingest.clean import count_bins, find_box, weighted_quantiles
-from rasterize.ingest.ingest import ingest, read_trips
+from rasterize.ingest.clean import count_bins, find_box, find_quantiles
+from rasterize.ingest.ingest import ingest_files, read_trips
 from rasterize.ingest.options import CleanOptions, IngestOptions
 from tests.trip_files import citibike, write_text
 
@@ -35,13 +35,13 @@ GOOD = [{"end station id": 3276, "end station latitude": 40.7262469}, {}] * 10
 @pytest.mark.parametrize("reason", CASES)
 def test_each_rule_rejects_its_case_and_nothing_else(reason, tmp_path):
     path = write_text(tmp_path / "t.csv", citibike([*GOOD, CASES[reason]]))
-    rejects = ingest([path], tmp_path / "run").rejects
+    rejects = ingest_files([path], tmp_path / "run").rejects
     assert rejects["rejected"] == {reason: 1} and rejects["kept"] == 20
 
 
 def test_the_first_rule_counts(tmp_path):
     row = CASES["too long"] | ACROSS | {"end station name": "JCBS Depot"}
-    rejects = ingest([write_text(tmp_path / "t.csv", citibike([*GOOD, row]))], tmp_path / "run").rejects
+    rejects = ingest_files([write_text(tmp_path / "t.csv", citibike([*GOOD, row]))], tmp_path / "run").rejects
     assert rejects["rejected"] == {"too long": 1}
 
 
@@ -57,7 +57,7 @@ def test_the_first_rule_counts(tmp_path):
 )
 def test_every_rule_is_an_option(options, reason, tmp_path):
     path = write_text(tmp_path / "t.csv", citibike([*GOOD, CASES[reason], CASES[reason]]))
-    rejects = ingest([path], tmp_path / "run", options=IngestOptions(clean=options)).rejects
+    rejects = ingest_files([path], tmp_path / "run", options=IngestOptions(clean=options)).rejects
     assert reason not in rejects["rejected"]
 
 
@@ -106,7 +106,7 @@ def test_weighted_quantiles_are_those_of_the_repeated_values(pairs):
     repeated = np.repeat(values, counts)
     shares = [0.0, 0.1, 0.5, 1.0]
     expected = np.quantile(repeated, shares, method="inverted_cdf")
-    assert np.allclose(weighted_quantiles(values, counts, shares), expected)
+    assert np.allclose(find_quantiles(values, counts, shares), expected)
 
 
 @pytest.mark.parametrize(

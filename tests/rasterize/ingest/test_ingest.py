@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rasterize.errors import InputError
 from rasterize.files import sha256
-from rasterize.ingest.ingest import ingest, read_trips
+from rasterize.ingest.ingest import ingest_files, read_trips
 from rasterize.ingest.options import IngestOptions, StopOptions
 from rasterize.simulated_city import write_city
 from tests.trip_files import CABS, CITIBIKE_2019, CITIBIKE_2021, PORTO, citibike, write_text
@@ -30,7 +30,7 @@ def city(tmp_path_factory):
 
 
 def test_a_run_folder_gets_trips_stations_and_rejects(city, tmp_path):
-    ingested = ingest([city], tmp_path)
+    ingested = ingest_files([city], tmp_path)
     trips = pd.read_parquet(tmp_path / "trips.parquet")
     stations = geopandas.read_parquet(tmp_path / "stations.parquet")
     assert ingested.n_trips == len(trips) == 3000
@@ -57,8 +57,8 @@ def test_a_run_folder_gets_trips_stations_and_rejects(city, tmp_path):
 
 def test_the_same_files_and_seed_give_the_same_bytes(city, tmp_path):
     for run in ("a", "b"):
-        ingest([city], tmp_path / run)
-    ingest([city], tmp_path / "c", options=IngestOptions(seed=1))
+        ingest_files([city], tmp_path / run)
+    ingest_files([city], tmp_path / "c", options=IngestOptions(seed=1))
     sums = {run: sha256(tmp_path / run / "trips.parquet") for run in "abc"}
     assert sums["a"] == sums["b"] != sums["c"]
     assert sha256(tmp_path / "a/stations.parquet") == sha256(tmp_path / "b/stations.parquet")
@@ -66,7 +66,7 @@ def test_the_same_files_and_seed_give_the_same_bytes(city, tmp_path):
 
 @pytest.mark.parametrize("share", [0.2, 1 / 3, 1.0])
 def test_split_shares_are_as_asked(city, tmp_path, share):
-    ingest([city], tmp_path, options=IngestOptions(train_share=share))
+    ingest_files([city], tmp_path, options=IngestOptions(train_share=share))
     shares = pd.read_parquet(tmp_path / "trips.parquet")["split"].value_counts(normalize=True)
     rest = (1 - share) / 2
     for name, expected in (("A", share), ("B", rest), ("C", rest)):  # 5 standard errors of a share of 3,000
@@ -84,7 +84,7 @@ def test_trips_of_several_files_and_packings_add_up(city, tmp_path):
     with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
         archive.write(city, "in/city.csv")
         archive.writestr("__MACOSX/in/._city.csv", "rubbish")
-    rejects = ingest([city, tmp_path / "c.zip"], tmp_path / "run").rejects
+    rejects = ingest_files([city, tmp_path / "c.zip"], tmp_path / "run").rejects
     assert rejects["kept"] == 6000
     assert [(file["file"], file["rows"]) for file in rejects["files"]] == [("city.csv", 3005), ("c.zip", 3005)]
 
@@ -104,7 +104,7 @@ def test_every_line_is_kept_or_rejected_for_its_reason(tmp_path, lines):
     lines = [GOOD, *lines, GOOD]
     header = citibike([]).splitlines()[0]
     path = write_text(tmp_path / "t.csv", "\n".join([header, *lines]) + "\n")
-    rejects = ingest([path], tmp_path / "run").rejects
+    rejects = ingest_files([path], tmp_path / "run").rejects
     expected = pd.Series([BAD_LINES[line] for line in lines if line != GOOD], dtype=object).value_counts()
     assert rejects["rejected"] == expected.to_dict()
     assert rejects["rows"] == len(lines) == rejects["kept"] + sum(rejects["rejected"].values())
@@ -126,7 +126,7 @@ def test_ids_stay_text_and_missing_values_are_missing(tmp_path):
 
 def test_polylines_become_waypoints(tmp_path):
     path = write_text(tmp_path / "p.csv", PORTO)
-    ingest([path], tmp_path, options=LENIENT)
+    ingest_files([path], tmp_path, options=LENIENT)
     trips = pd.read_parquet(tmp_path / "trips.parquet")
     first, last = trips["waypoints"].iloc[0], trips.iloc[-1]
     assert first[:2].tolist() == [41.155146, -8.632767] and len(first) == 12
@@ -137,7 +137,7 @@ def test_polylines_become_waypoints(tmp_path):
 
 def test_a_cab_file_gives_its_runs_with_a_passenger(tmp_path):
     path = write_text(tmp_path / "new_cab.txt", CABS + "rubbish\r\n")
-    rejects = ingest([path], tmp_path / "run", options=LENIENT).rejects
+    rejects = ingest_files([path], tmp_path / "run", options=LENIENT).rejects
     assert (rejects["rows"], rejects["kept"], rejects["rejected"]) == (3, 2, {"unreadable line": 1})
     trips = pd.read_parquet(tmp_path / "run" / "trips.parquet")
     assert trips["duration_s"].tolist() == [600, 300]
@@ -160,7 +160,7 @@ def test_a_column_map_with_stations_apart_reads_any_file(tmp_path):
 
 
 def test_our_own_files_read_as_they_are(city, tmp_path):
-    ingest([city], tmp_path)
+    ingest_files([city], tmp_path)
     trips = pd.read_parquet(tmp_path / "trips.parquet")
     trips.to_csv(tmp_path / "synthetic.csv", index=False)
     for name in ("trips.parquet", "synthetic.csv"):
@@ -184,7 +184,7 @@ def test_slashed_dates_are_settled_by_the_whole_file(tmp_path):
 def refused(path, tmp_path, options=None) -> str:
     run = tmp_path / "refused"
     with pytest.raises(InputError) as error:
-        ingest([path], run, options=options)
+        ingest_files([path], run, options=options)
     assert "\n" not in str(error.value) and not run.exists()
     return str(error.value)
 
@@ -233,7 +233,7 @@ def test_a_file_cut_off_after_a_good_one_leaves_no_run(city, tmp_path):
     data = (tmp_path / "z.zip").read_bytes()
     (tmp_path / "z.zip").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match="z.zip: cut off or damaged"):
-        ingest([city, tmp_path / "z.zip"], tmp_path / "run")
+        ingest_files([city, tmp_path / "z.zip"], tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rasterize.errors import InputError
 from rasterize.files import sha256
 from rasterize.ingest.ends import End
-from rasterize.ingest.ingest import _row_groups, ingest
+from rasterize.ingest.ingest import _cut_row_groups, ingest_files
 from rasterize.ingest.options import CleanOptions, IngestOptions
 from rasterize.ingest.parts import find_part
 from rasterize.ingest.read_table import make_part
@@ -54,7 +54,7 @@ def test_words_of_one_meaning_have_one_number():
 def test_row_groups_are_of_one_size_and_lose_nothing(sizes):
     cuts = np.cumsum([0, *sizes])
     batches = [pa.record_batch({"x": np.arange(a, b)}) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
-    groups = [group["x"].to_pylist() for group in _row_groups(batches, 4)]
+    groups = [group["x"].to_pylist() for group in _cut_row_groups(batches, 4)]
     assert sum(groups, []) == list(range(cuts[-1]))
     assert all(len(group) == 4 for group in groups[:-1]) and all(1 <= len(group) <= 4 for group in groups)
 
@@ -68,11 +68,11 @@ def files(tmp_path):
 
 def test_a_part_that_is_there_is_not_made_again(files, tmp_path):
     run, options = tmp_path / "run", IngestOptions()
-    whole = ingest(files, tmp_path / "whole", options=options)
+    whole = ingest_files(files, tmp_path / "whole", options=options)
     part = make_part(find_tables(files[0])[0], run / "parts", options)
     told = json.loads(part.path.with_suffix(".json").read_text())
     part.path.with_suffix(".json").write_text(json.dumps(told | {"name": "as it was"}))
-    ingested = ingest(files, run, options=options)
+    ingested = ingest_files(files, run, options=options)
     assert [table["file"] for table in ingested.rejects["files"]] == ["as it was", "b.csv"]
     assert ingested.rejects["rejected"] == whole.rejects["rejected"] == {"unreadable time": 1}
     assert sha256(run / "trips.parquet") == sha256(tmp_path / "whole" / "trips.parquet")
@@ -98,9 +98,9 @@ def test_half_a_part_is_none(files, tmp_path):
 
 def test_a_refused_file_leaves_an_older_run_as_it_was(files, tmp_path):
     run = tmp_path / "run"
-    ingest(files, run)
+    ingest_files(files, run)
     before = {path.name: sha256(path) for path in run.iterdir()}
     bad = write_text(tmp_path / "bad.csv", CITIBIKE_2019.replace("starttime", "begun"))
     with pytest.raises(InputError):
-        ingest([*files, bad], run)
+        ingest_files([*files, bad], run)
     assert {path.name: sha256(path) for path in run.iterdir()} == before

@@ -9,14 +9,14 @@ import pytest
 
 from rasterize.distance import METRES_PER_DEGREE
 from rasterize.errors import InputError
-from rasterize.ingest.ingest import ingest, read_trips
+from rasterize.ingest.ingest import ingest_files, read_trips
 from rasterize.ingest.options import IngestOptions, StopOptions
 from tests.trip_files import citibike, write_text
 
 
 def ingested(rows, tmp_path, **places):
     path = write_text(tmp_path / "t.csv", citibike(rows))
-    result = ingest([path], tmp_path / "run", options=IngestOptions(stops=StopOptions(**places)))
+    result = ingest_files([path], tmp_path / "run", options=IngestOptions(stops=StopOptions(**places)))
     stations = geopandas.read_parquet(tmp_path / "run/stations.parquet").set_index("station_id")
     return result, pd.read_parquet(tmp_path / "run/trips.parquet"), stations
 
