@@ -12,7 +12,8 @@ from rasterize.errors import InputError
 from rasterize.formats.times import TimeFormat, sniff_times
 
 
-def read(format_: TimeFormat, values: list) -> list:
+def _read(format_: TimeFormat, values: list) -> list:
+    """Return what the SQL of a format makes of texts."""
     with duckdb.connect() as connection:
         query = f"SELECT {format_.read('x')} AS t FROM (SELECT unnest(?) AS x)"
         return [time for (time,) in connection.execute(query, [values]).fetchall()]
@@ -38,7 +39,7 @@ def read(format_: TimeFormat, values: list) -> list:
 )
 def test_every_known_shape_reads_and_is_written_alike(text, expected):
     format_ = sniff_times([text], where="f: column t")
-    assert read(format_, [text]) == [expected]
+    assert _read(format_, [text]) == [expected]
     assert format_.write(pd.Series([expected])).tolist() == [text]
 
 
@@ -57,7 +58,7 @@ def test_every_known_shape_reads_and_is_written_alike(text, expected):
 )
 def test_instants_become_the_wall_clock_of_the_zone(text, zone, expected):
     format_ = sniff_times([text], where="f: column t", zone=zone)
-    assert read(format_, [text]) == [expected]
+    assert _read(format_, [text]) == [expected]
     assert [str(value) for value in format_.write(pd.Series([expected]))] == [text]
 
 
@@ -84,7 +85,7 @@ def test_a_format_is_recognised_from_its_own_writing_and_reads_it_back(format_, 
     written = format_.write(pd.Series(times)).tolist()
     assert sniff_times(written, where="f: column t") == format_
     step = timedelta(microseconds=10 ** (6 - format_.fraction))
-    assert read(format_, written) == [time - (time - datetime(2000, 1, 1)) % step for time in times]
+    assert _read(format_, written) == [time - (time - datetime(2000, 1, 1)) % step for time in times]
 
 
 @settings(max_examples=30)
@@ -96,7 +97,7 @@ def test_instants_round_trip_in_any_zone(times, zone, kind):
     format_ = TimeFormat(order="epoch" if kind == "epoch" else "ymd", zone=zone, **offset)
     written = [str(value) for value in format_.write(clocks)]
     twice = clocks.dt.tz_localize(zone, ambiguous=False).ne(clocks.dt.tz_localize(zone, ambiguous=True))
-    assert all(a == b or two for a, b, two in zip(read(format_, written), clocks, twice, strict=True))
+    assert all(a == b or two for a, b, two in zip(_read(format_, written), clocks, twice, strict=True))
 
 
 def test_month_comes_first_with_slashes_unless_the_column_shows_otherwise():

@@ -6,17 +6,19 @@ import sys
 import zipfile
 
 import geopandas
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rasterize.errors import InputError
 from rasterize.files import sha256
-from rasterize.ingest.ingest import ingest_files, read_trips
+from rasterize.ingest.ingest import _cut_row_groups, ingest_files, read_trips
 from rasterize.ingest.options import IngestOptions, StopOptions
 from rasterize.simulated_city import write_city
-from tests.trip_files import CABS, CITIBIKE_2019, CITIBIKE_2021, PORTO, citibike, write_text
+from tests.trip_files import CITIBIKE_2019, citibike, write_text
 
 LENIENT = IngestOptions(stops=StopOptions(min_uses=1))
 
@@ -80,85 +82,6 @@ def test_equal_times_keep_the_order_of_the_files(tmp_path):
     assert read_trips([second, first])["bike_id"].tolist() == ["3", "1", "2"]
 
 
-def test_trips_of_several_files_and_packings_add_up(city, tmp_path):
-    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
-        archive.write(city, "in/city.csv")
-        archive.writestr("__MACOSX/in/._city.csv", "rubbish")
-    rejects = ingest_files([city, tmp_path / "c.zip"], tmp_path / "run").rejects
-    assert rejects["kept"] == 6000
-    assert [(file["file"], file["rows"]) for file in rejects["files"]] == [("city.csv", 3005), ("c.zip", 3005)]
-
-
-GOOD, SHORT, LONG_LINE = citibike([{}]).splitlines()[1], "1,2,3", citibike([{}]).splitlines()[1] + ",more"
-BAD_LINES = {"": "blank line", "," * 14: "blank line", SHORT: "unreadable line", LONG_LINE: "unreadable line"}
-BAD_LINES |= {
-    GOOD.replace("Exchange", '"Exchange'): "unreadable line",
-    GOOD.replace("09.7110", "99"): "unreadable time",
-}
-BAD_LINES |= {GOOD.replace("Exchange", '"Ex"change'): "unreadable line"}
-
-
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from([*BAD_LINES, GOOD]), max_size=30))
-def test_every_line_is_kept_or_rejected_for_its_reason(tmp_path, lines):
-    lines = [GOOD, *lines, GOOD]
-    header = citibike([]).splitlines()[0]
-    path = write_text(tmp_path / "t.csv", "\n".join([header, *lines]) + "\n")
-    rejects = ingest_files([path], tmp_path / "run").rejects
-    expected = pd.Series([BAD_LINES[line] for line in lines if line != GOOD], dtype=object).value_counts()
-    assert rejects["rejected"] == expected.to_dict()
-    assert rejects["rows"] == len(lines) == rejects["kept"] + sum(rejects["rejected"].values())
-
-
-def test_ids_stay_text_and_missing_values_are_missing(tmp_path):
-    rows = [
-        {"start station id": "5247.10", "birth year": "\\N", "gender": 0},
-        {"start station id": "JC105", "birth year": "NULL", "usertype": ""},
-        {"start station id": "007", "birth year": 0, "gender": 2},
-        {"start station id": "007", "birth year": "1969.0", "gender": ""},
-    ]
-    trips = read_trips([write_text(tmp_path / "t.csv", citibike(rows))])
-    assert trips["start_station_id"].tolist() == ["5247.10", "JC105", "007", "007"]
-    assert trips["birth_year"].isna().tolist() == [True, True, True, False] and trips["birth_year"][3] == 1969
-    assert trips["user_type"].isna().tolist() == [False, True, False, False]
-    assert trips["gender"].fillna("-").tolist() == ["unknown", "male", "female", "-"]
-
-
-def test_polylines_become_waypoints(tmp_path):
-    path = write_text(tmp_path / "p.csv", PORTO)
-    ingest_files([path], tmp_path, options=LENIENT)
-    trips = pd.read_parquet(tmp_path / "trips.parquet")
-    first, last = trips["waypoints"].iloc[0], trips.iloc[-1]
-    assert first[:2].tolist() == [41.155146, -8.632767] and len(first) == 12
-    assert (last["end_lat"], last["end_lng"]) == (41.148873, -8.640135) and last["duration_s"] == 60
-    assert last["started_at"] == pd.Timestamp("2013-11-30 23:16:46")  # Lisbon
-    assert trips["start_station_id"].str.startswith("cell:").all()
-
-
-def test_a_cab_file_gives_its_runs_with_a_passenger(tmp_path):
-    path = write_text(tmp_path / "new_cab.txt", CABS + "rubbish\r\n")
-    rejects = ingest_files([path], tmp_path / "run", options=LENIENT).rejects
-    assert (rejects["rows"], rejects["kept"], rejects["rejected"]) == (3, 2, {"unreadable line": 1})
-    trips = pd.read_parquet(tmp_path / "run" / "trips.parquet")
-    assert trips["duration_s"].tolist() == [600, 300]
-    assert trips["started_at"][0] == pd.Timestamp("2008-05-17 04:16:54")  # San Francisco
-    assert trips["waypoints"][1].tolist() == [37.75149, -122.39447, 37.75549, -122.38447, 37.76149, -122.38447]
-
-
-def test_a_column_map_with_stations_apart_reads_any_file(tmp_path):
-    rows = ["from,to,left;x,took", "A1,B2,31.01.2019 10:00,12:30", "B2,A1,01.02.2019 11:00,0:11:00"]
-    text = "\n".join([*rows, "B2,9,01.02.2019 11:00,0:11:00", ""])  # no duration h:mm:ss; fine; no such station
-    path = write_text(tmp_path / "t.csv", text)
-    stations = {"data": {"stations": [{"station_id": "a", "short_name": "A1", "name": "Ä", "lat": 45.5, "lon": -73.6}]}}
-    stations["data"]["stations"].append({"station_id": "B2", "lat": 45.51, "lon": -73.61})
-    (tmp_path / "s.json").write_text(json.dumps(stations))
-    columns = {"started_at": "left;x", "duration_clock": "took", "start_station_id": "from", "end_station_id": "to"}
-    options = IngestOptions(columns=columns, stations=tmp_path / "s.json")
-    trips = read_trips([path], options=options)
-    assert trips["start_station_id"].tolist() == ["B2"] and trips["duration_s"].tolist() == [660]
-    assert trips["end_station_name"].tolist() == ["Ä"] and trips["start_lat"].tolist() == [45.51]
-
-
 def test_our_own_files_read_as_they_are(city, tmp_path):
     ingest_files([city], tmp_path)
     trips = pd.read_parquet(tmp_path / "trips.parquet")
@@ -169,19 +92,11 @@ def test_our_own_files_read_as_they_are(city, tmp_path):
         pd.testing.assert_frame_equal(again[shared], trips[shared], check_dtype=False)
 
 
-def test_slashed_dates_are_settled_by_the_whole_file(tmp_path):
-    times = [
-        {"starttime": f"{day}/01/2019 10:00", "stoptime": f"{day}/01/2019 10:10", "tripduration": 600} for day in (1, 2)
-    ]
-    rows = times * 1500 + [times[0] | {"starttime": "31/01/2019 10:00", "stoptime": "31/01/2019 10:10"}]
-    trips = read_trips([write_text(tmp_path / "t.csv", citibike(rows))])
-    assert set(trips["started_at"].dt.month) == {1} and len(trips) == 3001
-
-
 # ---- refused, in one line, with nothing left behind
 
 
-def refused(path, tmp_path, options=None) -> str:
+def _refuse(path, tmp_path, options=None) -> str:
+    """Return the message by which a file is refused, with no run left behind."""
     run = tmp_path / "refused"
     with pytest.raises(InputError) as error:
         ingest_files([path], run, options=options)
@@ -191,14 +106,10 @@ def refused(path, tmp_path, options=None) -> str:
 
 def test_what_cannot_be_read_is_refused_with_file_and_remedy(tmp_path):
     def message(text: str, options: IngestOptions | None = None) -> str:
-        return refused(write_text(tmp_path / "t.csv", text), tmp_path, options)
+        return _refuse(write_text(tmp_path / "t.csv", text), tmp_path, options)
 
     assert "t.csv: the file is empty; download" in message("")
     assert "t.csv: a header but no rows" in message(citibike([]))
-    assert "t.csv: 1 of 1 rows are left as trips, at least 2 are needed" in message(citibike([{}]))
-    assert "t.csv: 0 of 2 rows are left as trips" in message(citibike([{"tripduration": 5}] * 2))
-    one = {"end station id": 3183, "end station latitude": 40.7162469, "end station longitude": -74.0334588}
-    assert "t.csv: all 2 trips are at one station; give trips between" in message(citibike([one, one]))
     assert "no column 'stoptime' (dialect 'citibike-2013'). The file has: 'tripduration'" in message(
         CITIBIKE_2019.replace('"stoptime"', '"stopped"')
     )
@@ -208,23 +119,6 @@ def test_what_cannot_be_read_is_refused_with_file_and_remedy(tmp_path):
     nowhere = citibike([{"end station latitude": ""}] * 3)
     assert "t.csv: column 'end station latitude' is empty in all 3 rows" in message(nowhere)
     assert "--column x=…: no such internal column" in message("a\n1\n", IngestOptions(columns={"x": "a"}))
-
-
-@pytest.mark.parametrize(("lat", "lng"), [(-74.03, 40.71), (-8.61, 41.15)])
-def test_swapped_coordinates_are_refused_where_all_rows_are(tmp_path, lat, lng):
-    names = [f"{end} station {axis}" for end in ("start", "end") for axis in ("latitude", "longitude")]
-    path = write_text(tmp_path / "t.csv", citibike([dict(zip(names, (lat, lng, lat + 0.01, lng), strict=True))] * 5))
-    message = refused(path, tmp_path)
-    assert f"latitude and longitude are swapped; 'start station latitude' holds {lat}" in message
-
-
-def test_bad_parquet_zones_and_shares_are_refused(tmp_path):
-    (tmp_path / "t.parquet").write_bytes(b"PAR1 but not really")
-    assert "t.parquet: no Parquet file" in refused(tmp_path / "t.parquet", tmp_path)
-    with pytest.raises(InputError, match="time zone 'Atlantis': not known"):
-        IngestOptions(time_zone="Atlantis")
-    with pytest.raises(InputError, match="train_share 0: must lie in"):
-        IngestOptions(train_share=0)
 
 
 def test_a_file_cut_off_after_a_good_one_leaves_no_run(city, tmp_path):
@@ -237,11 +131,23 @@ def test_a_file_cut_off_after_a_good_one_leaves_no_run(city, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_utc_times_become_local(tmp_path):
-    text = CITIBIKE_2021.replace(":07,2021", ":07Z,2021").replace(":37,2021", ":37Z,2021")
-    text = text.replace(":40,Jack", ":40Z,Jack").replace("42:40,", "42:40Z,").replace("32:59,", "32:59Z,")
-    trips = read_trips([write_text(tmp_path / "t.csv", text)], options=IngestOptions(time_zone="America/New_York"))
-    assert trips["started_at"].tolist() == [pd.Timestamp("2021-03-03 05:32:07"), pd.Timestamp("2021-03-13 19:21:37")]
+def test_a_refused_file_leaves_an_older_run_as_it_was(files, tmp_path):
+    run = tmp_path / "run"
+    ingest_files(files, run)
+    before = {path.name: sha256(path) for path in run.iterdir()}
+    bad = write_text(tmp_path / "bad.csv", CITIBIKE_2019.replace("starttime", "begun"))
+    with pytest.raises(InputError, match="bad.csv: no column 'starttime'"):
+        ingest_files([*files, bad], run)
+    assert {path.name: sha256(path) for path in run.iterdir()} == before
+
+
+@given(st.lists(st.integers(0, 7), max_size=30))
+def test_row_groups_are_of_one_size_and_lose_nothing(sizes):
+    cuts = np.cumsum([0, *sizes])
+    batches = [pa.record_batch({"x": np.arange(a, b)}) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    groups = [group["x"].to_pylist() for group in _cut_row_groups(batches, 4)]
+    assert sum(groups, []) == list(range(cuts[-1]))
+    assert all(len(group) == 4 for group in groups[:-1]) and all(1 <= len(group) <= 4 for group in groups)
 
 
 def test_reading_needs_no_torch():

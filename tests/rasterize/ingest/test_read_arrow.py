@@ -1,4 +1,4 @@
-"""The quick way to read: it reads clean files, leaves odd ones alone, and never differs from the careful way."""
+"""The fast reader: it reads plain files, leaves odd ones alone, and never differs from the reader through DuckDB."""
 
 from pathlib import Path
 
@@ -27,8 +27,8 @@ from tests.trip_files import (
 )
 
 
-def rows_of(read, path: Path, options: IngestOptions | None = None) -> pd.DataFrame:
-    """What a way of reading makes of a file, words as texts; `attrs` counts lines that are no rows."""
+def _read_rows(read, path: Path, options: IngestOptions | None = None) -> pd.DataFrame:
+    """Return what a reader makes of a file, words as texts; `attrs` counts lines that are no rows."""
     with read(find_tables(path)[0], options or IngestOptions()) as reading:
         tables = [pd.DataFrame({name: list(values) for name, values in rows.items()}) for rows in reading.batches]
     table = pd.concat(tables, ignore_index=True)
@@ -87,42 +87,44 @@ ODD = [
     st.sampled_from([3, 1 << 17]),
 )
 @example([GOOD[0]], [GOOD[1].replace('"Customer"', '"Customer')], "\n", False, 3)
-def test_both_ways_read_the_same(tmp_path, monkeypatch, lines, odd, end, ended, look):
+def test_both_readers_give_the_same(tmp_path, monkeypatch, lines, odd, end, ended, look):
     monkeypatch.setattr(read_arrow, "LOOK_BYTES", look)
-    monkeypatch.setattr(read_arrow, "SAMPLE_ROWS", 1)  # so that odd lines get further
+    monkeypatch.setattr(read_arrow, "SAMPLE_ROWS", 1)  # odd lines then get past the look at first lines
     text = end.join([CITIBIKE_2019.splitlines()[0], GOOD[0], *lines, *odd, GOOD[2]]) + (end if ended else "")
     path = write_text(tmp_path / "t.csv", text)
-    careful = rows_of(read_with_duckdb, path).drop(columns="blank")
+    by_duckdb = _read_rows(read_with_duckdb, path).drop(columns="blank")
     try:
-        quickly = rows_of(read_with_arrow, path)
+        by_arrow = _read_rows(read_with_arrow, path)
     except NotPlain:
         assert odd
         return
-    pd.testing.assert_frame_equal(quickly, careful)
-    assert careful.attrs["lost"] == 0
+    pd.testing.assert_frame_equal(by_arrow, by_duckdb)
+    assert by_duckdb.attrs["lost"] == 0
 
 
-CLEAN = {"2019": CITIBIKE_2019, "titles": CITIBIKE_TITLES, "2021": CITIBIKE_2021}
-CLEAN["all quoted"] = CITIBIKE_2019.replace(",1\n", ',"1"\n').replace("\n201,", '\n"201",')
-CLEAN["with spaces and blanks"] = CITIBIKE_2019.replace("Washington", "  Washington").replace('"Customer"', '" "')
-CLEAN |= {f"{name}, Windows": text.replace("\n", "\r\n") for name, text in CLEAN.items() if "\r" not in text}
+PLAIN_FILES = {"2019": CITIBIKE_2019, "titles": CITIBIKE_TITLES, "2021": CITIBIKE_2021}
+PLAIN_FILES["all quoted"] = CITIBIKE_2019.replace(",1\n", ',"1"\n').replace("\n201,", '\n"201",')
+PLAIN_FILES["with spaces and blanks"] = CITIBIKE_2019.replace("Washington", "  Washington").replace('"Customer"', '" "')
+PLAIN_FILES |= {
+    f"{name}, Windows": text.replace("\n", "\r\n") for name, text in PLAIN_FILES.items() if "\r" not in text
+}
 MAPPED = "left,arrived,a,b,c,d,hub,to,note\n2019-01-31 10:00,2019-01-31 10:09,45.5,-73.6,45.6,-73.7,X,Y,n\n"
 
 
-@pytest.mark.parametrize("name", CLEAN)
-def test_clean_files_are_read_quickly(name, tmp_path):
-    path = write_text(tmp_path / "t.csv", CLEAN[name])
-    quickly, careful = rows_of(read_with_arrow, path), rows_of(read_with_duckdb, path).drop(columns="blank")
-    pd.testing.assert_frame_equal(quickly, careful)
+@pytest.mark.parametrize("name", PLAIN_FILES)
+def test_plain_files_are_read_by_arrow(name, tmp_path):
+    path = write_text(tmp_path / "t.csv", PLAIN_FILES[name])
+    by_arrow, by_duckdb = _read_rows(read_with_arrow, path), _read_rows(read_with_duckdb, path).drop(columns="blank")
+    pd.testing.assert_frame_equal(by_arrow, by_duckdb)
 
 
-def test_a_mapped_file_is_read_quickly_and_hubs_have_their_names_as_ids(tmp_path):
+def test_a_mapped_file_is_read_by_arrow_and_hubs_have_their_names_as_ids(tmp_path):
     columns = {"started_at": "left", "ended_at": "arrived", "start_lat": "a", "start_lng": "b", "end_lat": "c"}
     columns |= {"end_lng": "d", "start_station_name": "hub", "end_station_name": "to"}
     path, options = write_text(tmp_path / "t.csv", MAPPED), IngestOptions(columns=columns)
-    quickly, careful = rows_of(read_with_arrow, path, options), rows_of(read_with_duckdb, path, options)
-    pd.testing.assert_frame_equal(quickly, careful.drop(columns="blank"))
-    assert quickly["start_station_id"].tolist() == ["X"]
+    by_arrow, by_duckdb = _read_rows(read_with_arrow, path, options), _read_rows(read_with_duckdb, path, options)
+    pd.testing.assert_frame_equal(by_arrow, by_duckdb.drop(columns="blank"))
+    assert by_arrow["start_station_id"].tolist() == ["X"]
 
 
 @pytest.mark.parametrize(
@@ -134,26 +136,26 @@ def test_a_mapped_file_is_read_quickly_and_hubs_have_their_names_as_ids(tmp_path
         MAPPED.replace(",n\n", ',"n\n"\n'),
     ],
 )
-def test_what_needs_care_is_left_to_it(text, tmp_path):
+def test_what_is_not_plain_is_left_to_duckdb(text, tmp_path):
     columns = {"started_at": "left", "ended_at": "arrived", "start_lat": "a", "start_lng": "b", "end_lat": "c"}
     options = IngestOptions(columns=columns | {"end_lng": "d"} if text.startswith("left") else {})
     with pytest.raises(NotPlain):
-        rows_of(read_with_arrow, write_text(tmp_path / "t.csv", text), options)
+        _read_rows(read_with_arrow, write_text(tmp_path / "t.csv", text), options)
 
 
-def test_a_text_in_an_old_encoding_needs_care(tmp_path):
+def test_a_text_in_an_old_encoding_is_not_plain(tmp_path):
     (tmp_path / "t.csv").write_bytes(CITIBIKE_2019.replace("Exchange", "Éxchange").encode("cp1252"))
     with pytest.raises(NotPlain):
-        rows_of(read_with_arrow, tmp_path / "t.csv")
-    assert rows_of(read_with_duckdb, tmp_path / "t.csv")["start_station_name"][0] == "Éxchange Place"
+        _read_rows(read_with_arrow, tmp_path / "t.csv")
+    assert _read_rows(read_with_duckdb, tmp_path / "t.csv")["start_station_name"][0] == "Éxchange Place"
 
 
 def test_blocks_of_text_join_without_a_seam(tmp_path, monkeypatch):
     lines = CITIBIKE_2019.splitlines()
     path = write_text(tmp_path / "t.csv", "\n".join([lines[0], *lines[1:] * 200]) + "\n")
-    whole = rows_of(read_with_arrow, path)
+    whole = _read_rows(read_with_arrow, path)
     monkeypatch.setattr(read_arrow, "BLOCK_BYTES", 1000)
     monkeypatch.setattr(read_arrow, "CHUNK_BYTES", 2000)
     monkeypatch.setattr(read_arrow, "GROUP_BLOCKS", 3)
-    pd.testing.assert_frame_equal(rows_of(read_with_arrow, path), whole)
+    pd.testing.assert_frame_equal(_read_rows(read_with_arrow, path), whole)
     assert len(whole) == 600
