@@ -100,9 +100,9 @@ class CompareOptions:
     def limit_kmh(self, source: Mapping[str, Any] | None) -> float:
         """Return the speed limit of valid trips: as asked for, else that noted in a run's `source`, else the bike's."""
         if self.max_speed_kmh is None and self.vehicle is None and source is not None:
-            from rasterize.formats.source_format import noted_speed_limit  # reads the formats of all publishers
+            from rasterize.formats.source_format import read_speed_limit  # reads the formats of all publishers
 
-            return noted_speed_limit(source)
+            return read_speed_limit(source)
         return speed_limit_kmh(self.vehicle or USUAL_VEHICLE, self.max_speed_kmh)
 
 

@@ -14,7 +14,7 @@ from decode.solver.degradation import Degradation
 from decode.solver.routes import Routes
 from decode.solver.solution import STATES, Solution
 from rasterize.distance import is_too_fast
-from rasterize.formats.source_format import noted_speed_limit
+from rasterize.formats.source_format import read_speed_limit
 from rasterize.imageset import ImageSet
 from rasterize.strokes.spec import StrokeSpec
 from rasterize.strokes.table import decode_strokes
@@ -141,7 +141,7 @@ def assemble(
     trips["confidence"] = plan.confidence_curve.confidence(strokes.evidence)
     if routes is not None:
         trips["waypoints"] = _list_waypoints(trips, strokes.route, routes, images.spec)
-    kept, invalid = keep_valid(trips, noted_speed_limit(images.spec.source))
+    kept, invalid = keep_valid(trips, read_speed_limit(images.spec.source))
     return Decoded(
         trips=kept, images=len(images), rejected={**rejected, **invalid}, residual=strokes.residual, plan=plan
     )

@@ -45,8 +45,8 @@ class Rule:
     """A column kept as text, trimmed. Other rules change what they need to.
 
     `read` gives SQL for any file, and `write` is its inverse on a table of trips. Clean CSV files are read without
-    SQL, see `rasterize.ingest.read_arrow`. `plain_kind` says how: as a "word" (a text of which there are few, see
-    `read_word`), a "text", a "number" (see `read_numbers`) or a "time". It is empty where only SQL will do.
+    SQL, see `rasterize.ingest.read_arrow`. `plain_kind` says how: as a "word", "text", "number" or "time". It is empty
+    where only SQL will do. A word is a text of which there are few, see `read_word`; for numbers see `read_numbers`.
     """
 
     plain_kind: ClassVar[str] = "word"

@@ -199,8 +199,8 @@ def format_trips(trips: "pd.DataFrame", source: Mapping[str, Any], *, seed: int 
     return pd.DataFrame(written, columns=list(layout.header))
 
 
-def noted_speed_limit(source: Mapping[str, Any]) -> float:
-    """Return the speed limit, in km/h, that reading noted in `source`; where it noted none, the vehicle's."""
+def read_speed_limit(source: Mapping[str, Any]) -> float:
+    """Return the speed limit (km/h) that reading noted in `source`; that of the vehicle where it noted none."""
     if "speed_limit_kmh" in source:
         return float(source["speed_limit_kmh"])
     dialect = DIALECTS.get(source.get("dialect"))

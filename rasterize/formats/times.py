@@ -155,7 +155,7 @@ class TimeFormat:
         return self.separator.join(positions[letter] for letter in self.order) + self.joint + clock + self.offset
 
 
-# An hour that happens twice is taken as the first one, an hour that is left out as the end of the gap.
+# An hour that happens twice is taken as the first one. An hour that is left out becomes the end of the gap.
 _AT_CLOCK_CHANGE: dict[str, Any] = {"ambiguous": True, "nonexistent": "shift_forward"}
 
 

@@ -61,6 +61,8 @@ class AllParts:
         The texts of all parts, by kind and sorted; `End.station` and `End.name` are indices of them.
     box
         The area of the rows that are trips by themselves; None where there is no such row.
+    speed_limit_kmh
+        The fastest a trip can be, as the crow flies.
     in_order
         Whether trips are in order of time; known after `screen`.
     all_docked

@@ -249,10 +249,10 @@ def find_box(lat: Histogram, lng: Histogram, options: CleanOptions) -> Box | Non
 
     Notes
     -----
-    Along each axis, with Q the quantile function, q = `box_quantile`, s the median absolute deviation and
-    r = `box_mads` s: the area is [Q(q) - m, Q(1 - q) + m], cut to [Q(.5) - r, Q(.5) + r]. The margin m is
-    `box_margin` of its width, plus a bin. Quantiles and s make it robust. Histograms make it deterministic, and small
-    for any number of rows.
+    Along each axis the area is [Q(q) - m, Q(1 - q) + m], cut to [Q(.5) - r, Q(.5) + r]. Q is the quantile function, q
+    is `box_quantile`, and r is `box_mads` times the median absolute deviation. The margin m is `box_margin` of the
+    width, plus a bin. Quantiles and deviations make it robust. Histograms make it deterministic, and small for any
+    number of rows.
     """
     if len(lat[0]) == 0:
         return None

@@ -27,7 +27,7 @@ class Part:
 
     The batches have the internal columns that the table fills. Those of `WORD_KINDS` are numbers of `words`, -1 where
     missing. Columns of the ends are replaced by `start` and `end`, see `End`. `reason`, uint8, is 0 for a trip, else
-    why the row is none (see `clean.REASONS`) as far as the row itself shows.
+    what the row itself shows against it, see `clean.REASONS`.
 
     Attributes
     ----------

@@ -92,10 +92,10 @@ def _sniff_times(text: bytes, layout: Layout, delimiter: str, *, where: str, zon
 class _WatchedText:
     """Text on its way to Arrow, watched for what Arrow takes without an error.
 
-    Where a cell goes on behind its closing quote, Arrow reads on. That happened nowhere if half of all quotes stand
-    right before a border of cells, which is what closing quotes do. Two kinds of quotes escape this count. A quote that
-    opens a cell stands before a border if the cell begins with a delimiter. Any other quote is left in the text of a
-    cell. `_Column` looks for both.
+    Where a cell goes on behind its closing quote, Arrow reads on. Closing quotes should stand right before a border of
+    cells. So that happened nowhere if half of all quotes stand there. Two kinds of quotes escape this count. A quote
+    that opens a cell stands before a border if the cell begins with a delimiter. Any other quote is left in the text
+    of a cell. `_Column` looks for both.
 
     A carriage return alone ends a line for Arrow, but for no other reader.
     """
@@ -123,8 +123,8 @@ class _WatchedText:
         quotes = text == _QUOTE
         count = np.count_nonzero(quotes)
         if count or self._last == _QUOTE:
-            # Most closing quotes stand before a delimiter, which is cheap to look for. If these are half of all, only
-            # the last byte is left, whose border is the first byte of the next text. Else look at all borders.
+            # Most closing quotes stand before a delimiter, which is cheap to look for. Look for the other borders only
+            # if these are fewer than half. A quote at the end of the text is counted with the next text.
             self._quotes += count
             closing = np.count_nonzero(quotes[:-1] & (text[1:] == self._delimiter))
             if 2 * closing < count - 1:

@@ -262,8 +262,8 @@ def _cut_at_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def _check_lines(piece: bytes, counts: dict[str, int], delimiter: bytes) -> bytes:
     """Return a piece in UTF-8 without blank lines and lines whose quotes go wrong; add these to `counts`.
 
-    One line is one row: no publisher writes line breaks inside a value, and a quote left open would swallow the rest
-    of the file, one that closes too early the next line. A carriage return within a line makes it unreadable too.
+    One line is one row, since no publisher writes line breaks inside a value. A quote left open would swallow the rest
+    of the file, and one that closes too early the next line. A carriage return makes a line unreadable too.
     """
     # Most pieces show by a quick look that nothing is wrong with them. Only others are taken apart.
     piece = piece.replace(b"\r\n", b"\n")

@@ -50,6 +50,7 @@ def test_the_first_rule_counts(tmp_path):
         (CleanOptions(min_duration_s=10), "too short"),
         (CleanOptions(max_duration_s=1e8), "too long"),
         (CleanOptions(max_speed_kmh=200), "too fast"),
+        (CleanOptions(vehicle="taxi"), "too fast"),
         (CleanOptions(depot_names=""), "depot or test shop"),
         (CleanOptions(box_margin=50, box_mads=1000), "outside the area"),
     ],

@@ -12,6 +12,8 @@ from rasterize.ingest.options import CleanOptions, IngestOptions, StopOptions
         ({"min_duration_s": 100, "max_duration_s": 100}, "min_duration_s 100: must be less than max_duration_s"),
         ({"box_quantile": 0.5}, r"box_quantile 0.5: must lie in \[0, 0.5\)"),
         ({"depot_names": "("}, r"depot_names '\(': no regular expression"),
+        ({"max_speed_kmh": 0}, "--max-speed 0: must be above 0 km/h"),
+        ({"vehicle": "boat"}, "--vehicle boat: give one of bike"),
     ],
 )
 def test_clean_options_are_checked(options, message):
@@ -19,15 +21,19 @@ def test_clean_options_are_checked(options, message):
         CleanOptions(**options)
 
 
-@pytest.mark.parametrize("wrong", [{"snap_m": -1}, {"cell_px": 0}, {"height": 0}, {"width": 0}])
-def test_stop_options_are_checked(wrong):
-    with pytest.raises(InputError, match="must be at least 1"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"snap_m": -1}, "snap_m must not be negative; cell_px must be at least 1"),
+        ({"cell_px": 0}, "snap_m must not be negative; cell_px must be at least 1"),
+        ({"resolution": 0}, "--resolution 0: give a side such as 64"),
+        ({"resolution": "48x64x3"}, "--resolution 48x64x3: give a side such as 64"),
+        ({"endpoint_error_px": 0}, "--endpoint-error 0: must be above 0 pixels"),
+    ],
+)
+def test_stop_options_are_checked(wrong, message):
+    with pytest.raises(InputError, match=message):
         StopOptions(**wrong)
-
-
-def test_the_error_a_frame_is_chosen_by_must_be_above_zero():
-    with pytest.raises(InputError, match="--endpoint-error 0: must be above 0 pixels"):
-        StopOptions(endpoint_error_px=0)
 
 
 @pytest.mark.parametrize(

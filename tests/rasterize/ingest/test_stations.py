@@ -63,7 +63,7 @@ def test_no_end_in_the_open_joins_a_station_where_the_radius_is_zero(tmp_path):
 @pytest.mark.parametrize("cell_px", [1, 2, 5])
 def test_a_cell_stands_for_its_pixels_of_the_frame(tmp_path, cell_px):
     rows = [{}, {}, *(_open_end(north, east) for north in (300, 900) for east in (-700, 800) for _ in range(2))]
-    result, trips, stations = _ingest(rows, tmp_path, cell_px=cell_px, height=32, width=48)
+    result, trips, stations = _ingest(rows, tmp_path, cell_px=cell_px, resolution="32x48")
     assert (result.frame.height, result.frame.width) == (32, 48)
     cells = trips[trips["end_station_id"].str.startswith("cell:")]
     assert len(cells) == 8
@@ -80,7 +80,7 @@ def test_a_cell_stands_for_its_pixels_of_the_frame(tmp_path, cell_px):
 
 
 def test_a_station_in_a_frame_lies_inside_its_margin(tmp_path):
-    result, _, stations = _ingest([{}, {}], tmp_path)
+    result, _, stations = _ingest([{}, {}], tmp_path, resolution=64)
     x, y = result.frame.to_pixels(stations.geometry.y, stations.geometry.x)
     assert x.min() >= 2 - 1e-6 and x.max() <= 62 + 1e-6 and y.min() >= 2 - 1e-6 and y.max() <= 62 + 1e-6
 
