@@ -28,7 +28,7 @@ def rasterized(city, run, *, trips_per_image=1, **ingest):
     return raster(
         [str(city)],
         run,
-        ingest_options=IngestOptions(stops=StopOptions(height=32, width=32), **ingest),
+        ingest_options=IngestOptions(stops=StopOptions(resolution=32), **ingest),
         options=options,
     )
 
