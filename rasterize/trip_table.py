@@ -57,7 +57,7 @@ DATA_MODEL: Mapping[str, Field] = {
     "rideable_type": Field("VARCHAR", "", "The kind of vehicle, in the publisher's words."),
     "bike_id": Field("VARCHAR", "", "The vehicle. Kept of real trips, but not shown in images."),
     # The way between the ends, where it is known.
-    "waypoints": Field("DOUBLE[]", "degrees, WGS 84", "Points on the way, in one flat list: lat, lng, lat, lng, …"),
+    "waypoints": Field("DOUBLE[]", "degrees, WGS 84", "Points on the way, in one flat list: [lat, lng, lat, lng, …]."),
     # What this program adds.
     "split": Field("VARCHAR", "", "What a real trip is for. A: train; B: measure; C: fresh trips to compare with."),
     "confidence": Field("DOUBLE", "chance, 0 to 1", "That a decoded trip was painted in its image, ends included."),

@@ -29,6 +29,7 @@ SPEC = make_spec([(3, 3), (9.5, 4), (12, 12)], factors=(FACTOR,))
 
 
 def generated(folder, count=5):
+    """Write an image set as a generator does; return its images and labels."""
     images = np.random.default_rng(0).random((count, *SPEC.shape), np.float32)
     labels = np.arange(count)[:, None] % 2
     write_image_set(folder, SPEC, [images[:2], images[2:]], labels)
@@ -37,10 +38,10 @@ def generated(folder, count=5):
 
 def test_generated_images_come_back_to_half_precision(tmp_path):
     images, labels = generated(tmp_path)
-    found = ImageSet.open(tmp_path)
-    assert len(found) == 5 and found.shape == SPEC.shape and found.factors == (FACTOR,)
-    assert np.array_equal(found.labels, labels)
-    assert np.allclose(found.read([4, 1]), images[[4, 1]], atol=2.0**-11)  # half a step below 1
+    opened = ImageSet.open(tmp_path)
+    assert len(opened) == 5 and opened.shape == SPEC.shape and opened.factors == (FACTOR,)
+    assert np.array_equal(opened.labels, labels)
+    assert np.allclose(opened.read([4, 1]), images[[4, 1]], atol=2.0**-11)  # half a step below 1
 
 
 def test_drawn_images_are_drawn_again(tmp_path):
@@ -113,6 +114,7 @@ def test_a_failing_generator_leaves_no_finished_set(tmp_path):
 
 
 def edit_spec(folder, **changes):
+    """Change entries of a written spec.json."""
     path = folder / "spec.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 

@@ -26,6 +26,7 @@ def write_sources(folder):
 
 
 def outer_of_1(folder):
+    """What a fresh process prints: outer(1), and how many functions it loaded from disk."""
     command = [sys.executable, "-c", "from decode.outer import outer; print(outer(1), outer.stats.cache_hits.total())"]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
 

@@ -12,6 +12,7 @@ from rasterize.ingest.ingest import ingest_files, read_trips
 
 @pytest.fixture(scope="module")
 def trips(tmp_path_factory) -> pd.DataFrame:
+    """20,000 clean trips."""
     path = tmp_path_factory.mktemp("city") / "city.csv"
     simulated_city.write_city(path, trips=20_000)
     return read_trips([path])
@@ -76,6 +77,7 @@ def test_commuters_come_to_the_centre_in_the_morning_and_go_in_the_evening(trips
 
 
 def _net_arrivals(trips: pd.DataFrame) -> pd.Series:
+    """How many more trips end than start at each station."""
     return trips["end_station_id"].value_counts().sub(trips["start_station_id"].value_counts(), fill_value=0)
 
 

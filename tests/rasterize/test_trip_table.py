@@ -18,7 +18,7 @@ def test_every_column_has_a_type_and_a_meaning():
 
 def test_a_file_of_trips_is_a_table_read_column_by_column(tmp_path):
     write_city(tmp_path / "city.csv", trips=1500, stations=12, days=14, seed=1)
-    options = IngestOptions(stops=StopOptions(height=32, width=32))
+    options = IngestOptions(stops=StopOptions(resolution=32))
     raster([str(tmp_path / "city.csv")], tmp_path, ingest_options=options, options=RasterOptions())
     path, trips = tmp_path / "trips.parquet", pd.read_parquet(tmp_path / "trips.parquet")
     for split, expected in ((None, trips), ("B", trips[trips["split"] == "B"].reset_index(drop=True))):

@@ -50,6 +50,7 @@ def die(number: int) -> None:
 
 @pytest.fixture(scope="module")
 def cluster():
+    """A cluster of two processes."""
     with LocalCluster(**TWO_WORKERS) as cluster:
         yield cluster
 
@@ -102,12 +103,14 @@ def expected(files, tmp_path_factory) -> dict[str, str]:
 
 
 def ingested(files, run, **where) -> dict[str, str]:
+    """Ingest files; return the checksums of what is written."""
     ingest_files(files, run, **where)
     assert not (run / "parts").exists()
     return {name: sha256(run / name) for name in OUTPUTS}
 
 
 def command(*arguments) -> subprocess.CompletedProcess:
+    """Run `python -m rasterize` with arguments."""
     words = [sys.executable, "-m", "rasterize", *map(str, arguments)]
     return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
 

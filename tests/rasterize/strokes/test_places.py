@@ -13,6 +13,7 @@ FRAME = Frame(west=0, south=0, east=0.1, north=0.1, height=10, width=10)
 
 
 def stations_at(xy, uses=None):
+    """Stations s0, s1, … at points (x, y) of the frame, the first used most."""
     xy = np.asarray(xy, float)
     lat, lng = FRAME.to_degrees(xy[:, 0], xy[:, 1])
     uses = np.arange(len(xy), 0, -1) if uses is None else uses
@@ -38,6 +39,7 @@ def test_places_are_a_pixel_apart_and_every_station_is_near_its_own(xy):
 
 
 def make_trips(pairs):
+    """A trip for each pair of stations' ids."""
     starts, ends = zip(*pairs, strict=True)
     return pd.DataFrame({"start_station_id": starts, "end_station_id": ends})
 

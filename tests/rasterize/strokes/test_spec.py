@@ -15,6 +15,7 @@ from tests.spec_examples import make_spec, make_trips
 
 
 def full_spec():
+    """A spec with channels, factors, and a merged place with loops."""
     channels, factors = choose_attributes(make_trips(300, np.random.default_rng(0)), {"time_of_day": "cyclic"})
     spec = make_spec([(3, 3), (9.5, 4), (12, 12)], channels=channels, factors=factors)
     twin = (Station(id="1", name="a", lat=1.0, lng=2.0, starts=3, ends=4),) * 2

@@ -18,17 +18,19 @@ from rasterize.strokes.places import find_trip_places, make_places, merge_statio
 
 @pytest.fixture(scope="module")
 def city(tmp_path_factory):
+    """A file of 1,500 trips of the simulated city."""
     path = tmp_path_factory.mktemp("city") / "simulated.csv"
     write_city(path, trips=1500, stations=12, days=14, seed=1)
     return path
 
 
 def rasterized(city, run, *, trips_per_image=1, **ingest):
+    """The raster stage on 32 × 32 pixels."""
     options = RasterOptions(trips_per_image=trips_per_image)
     return raster(
         [str(city)],
         run,
-        ingest_options=IngestOptions(stops=StopOptions(height=32, width=32), **ingest),
+        ingest_options=IngestOptions(stops=StopOptions(resolution=32), **ingest),
         options=options,
     )
 
@@ -51,7 +53,7 @@ def test_four_trips_share_an_image_unless_they_have_waypoints(city, tmp_path):
 @pytest.mark.parametrize("attributes", [{}, {"time_of_day": "quantile", "user_type": "category", "hour": "off"}])
 def test_trips_in_memory_and_on_disk_are_encoded_alike_in_batches_of_any_size(attributes, city, tmp_path, monkeypatch):
     options = RasterOptions(trips_per_image=3, attributes=attributes, seed=2)
-    stops = StopOptions(height=32, width=32)
+    stops = StopOptions(resolution=32)
     made = raster([str(city)], tmp_path, ingest_options=IngestOptions(stops=stops), options=options)
     stations = geopandas.read_parquet(tmp_path / "stations.parquet")
     monkeypatch.setattr(table, "ENCODE_BATCH", 70)
