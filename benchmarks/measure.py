@@ -19,15 +19,41 @@ from rasterize.errors import InputError
 
 @dataclass(frozen=True)
 class Measured:
-    """Units of work per CPU-second, peak memory of the process in MiB, and whatever else the case tells."""
+    """What a case came to.
+
+    Attributes
+    ----------
+    rate : float
+        Units of work per CPU-second.
+    peak_mib : float
+        Peak memory of the process in MiB.
+    extra : dict
+        Whatever else the case returns.
+    """
 
     rate: float
     peak_mib: float
     extra: dict[str, Any]
 
 
-def rate_of(work: Callable[[], object], count: int, *, runs: int = 3) -> float:
-    """Units per CPU-second of this process, the best of some runs after one to warm up."""
+def measure_rate(work: Callable[[], object], count: int, *, runs: int = 3) -> float:
+    """Measure how fast this process works, by CPU time.
+
+    Parameters
+    ----------
+    work : callable
+        Does `count` units of work; it is called once more, first, to warm up.
+    count : int
+        Units of work in one call.
+    runs : int
+        Calls that are timed; the fastest counts.
+
+    Returns
+    -------
+    float
+        Units per CPU-second.
+    """
+    # The first call warms up: it compiles, loads and fills caches.
     work()
     spent = []
     for _ in range(runs):
@@ -37,33 +63,55 @@ def rate_of(work: Callable[[], object], count: int, *, runs: int = 3) -> float:
     return count / min(spent)
 
 
-def measure(case: Callable[..., tuple[float, dict[str, Any]]], *arguments: Any) -> Measured:
-    """Run a case, which gives its rate and more, in a fresh process."""
+def run_case(case: Callable[..., tuple[float, dict[str, Any]]], *arguments: Any) -> Measured:
+    """Run a case in a fresh process; the case returns its rate and more."""
+    # A spawned process, unlike a forked one, does not start with the memory of this one.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        rate, extra, peak = pool.apply(_run, (case, arguments))
+        rate, extra, peak = pool.apply(_run_and_read_peak, (case, arguments))
     return Measured(rate, peak, extra)
 
 
-def _run(case: Callable[..., tuple[float, dict[str, Any]]], arguments: tuple) -> tuple[float, dict[str, Any], float]:
+def _run_and_read_peak(
+    case: Callable[..., tuple[float, dict[str, Any]]], arguments: tuple
+) -> tuple[float, dict[str, Any], float]:
     rate, extra = case(*arguments)
-    return rate, extra, peak_mib()
+    return rate, extra, _read_peak_mib()
 
 
 def run_stage(module: str, *arguments: str, log: Path) -> dict[str, float]:
-    """Run one of our commands on one thread, its words to `log`; returns the CPU and wall seconds it took.
+    """Run one of our commands on one thread.
 
-    Raises `InputError` if it fails.
+    Parameters
+    ----------
+    module : str
+        What follows `python -m`.
+    *arguments : str
+        Arguments of the command.
+    log : Path
+        File that takes what the command prints.
+
+    Returns
+    -------
+    dict of str to float
+        `cpu_seconds` and `wall_seconds` of the command.
+
+    Raises
+    ------
+    InputError
+        If the command fails.
     """
+    # One thread, so that CPU seconds compare with those of other stages.
     log.parent.mkdir(parents=True, exist_ok=True)
     begin = time.perf_counter()
-    with log.open("wb") as words:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=words,
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
         _, status, usage = os.wait4(process.pid, 0)  # unlike getrusage: of this child alone
+    # The log has the whole message; its end says what went wrong.
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         last = "; ".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-2:])
@@ -71,24 +119,24 @@ def run_stage(module: str, *arguments: str, log: Path) -> dict[str, float]:
     return {"cpu_seconds": usage.ru_utime + usage.ru_stime, "wall_seconds": time.perf_counter() - begin}
 
 
-def peak_mib() -> float:
-    """Peak resident memory of this process; `ru_maxrss` would count that of the process it was started by."""
+def _read_peak_mib() -> float:
+    """Return the peak resident memory of this process; `ru_maxrss` would include that of its parent."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
-def short(value: float, decimals: int = 3) -> str:
-    """A number for a table, without the zero before its point."""
+def format_short(value: float, decimals: int = 3) -> str:
+    """Return a number for a table, without the zero before its point."""
     text = f"{value:.{decimals}f}"
     return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
-def heading(*packages: str) -> str:
-    """Date, machine and versions."""
+def format_heading(*packages: str) -> str:
+    """Return the date, the machine and the versions of Python and some packages."""
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return f"{date.today()}, {platform.machine()}, Python {platform.python_version()}, {versions}"
 
 
 def print_heading(*packages: str) -> None:
-    """Print it, and an empty line."""
-    print(f"{heading(*packages)}\n")
+    """Print the heading of `format_heading`, and an empty line."""
+    print(f"{format_heading(*packages)}\n")

@@ -1,1 +1,1 @@
-"""How synthetic trips of ours compare with those of other generators: one split, one judge, one table."""
+"""How our synthetic trips compare with those of other generators: one split, one set of metrics, one table."""

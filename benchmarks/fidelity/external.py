@@ -12,7 +12,7 @@ from rasterize.errors import InputError
 from rasterize.files import write_atomically
 
 PACKAGES = ("mostlyai-engine", "ctgan")
-# They come along, need another build of torch where that is one for CPUs, and nothing here uses them.
+# They come along with the packages, and nothing here uses them. They do not fit a build of torch for CPUs.
 UNWANTED = ("torchvision", "torchaudio")
 SCRIPT = Path(__file__).with_name("external_fit.py")
 
@@ -25,7 +25,7 @@ class External:
     package: str
 
 
-# by their names in `external_fit.py`
+# The keys are the names in `external_fit.py`.
 EXTERNALS: Mapping[str, External] = {
     "tabular-argn": External(title="TabularARGN", package="mostlyai-engine"),
     "tvae": External(title="TVAE", package="ctgan"),
@@ -33,43 +33,65 @@ EXTERNALS: Mapping[str, External] = {
 }
 
 
-def external_rivals(names: Sequence[str]) -> dict[str, External]:
-    """Those of these names; `InputError` on one that is not there."""
+def choose_externals(names: Sequence[str]) -> dict[str, External]:
+    """Return the rivals of these names; `InputError` on an unknown name."""
     for name in names:
         if name not in EXTERNALS:
             raise InputError(f"--external {name}: unknown; there are {', '.join(EXTERNALS)}")
     return {name: EXTERNALS[name] for name in names}
 
 
-def install(environment: Path) -> Path:
-    """Make the environment unless it is there (some GB); returns its Python."""
+def install_packages(environment: Path) -> Path:
+    """Make the environment unless it is there (some GB), and return its Python."""
+    # The file `ready` comes last, so that an interrupted installation is begun anew.
     python, ready = environment / "bin" / "python", environment / "ready"
     if not ready.exists():
-        _call([sys.executable, "-m", "venv", "--clear", str(environment)])
-        _call([str(python), "-m", "pip", "install", "--quiet", *PACKAGES])
-        _call([str(python), "-m", "pip", "uninstall", "--quiet", "--yes", *UNWANTED])
+        _run_command([sys.executable, "-m", "venv", "--clear", str(environment)])
+        _run_command([str(python), "-m", "pip", "install", "--quiet", *PACKAGES])
+        _run_command([str(python), "-m", "pip", "uninstall", "--quiet", "--yes", *UNWANTED])
         ready.touch()
     return python
 
 
-def version_in(python: Path, package: str) -> str:
-    """The version of a package in that environment."""
+def read_version(python: Path, package: str) -> str:
+    """Return the version of a package in the environment of this Python."""
     code = f"from importlib.metadata import version; print(version({package!r}))"
-    return _call([str(python), "-c", code]).strip()
+    return _run_command([str(python), "-c", code]).strip()
 
 
-def fit(python: Path, rival: str, train: pd.DataFrame, folder: Path, *, seed: int) -> pd.DataFrame:
-    """Rows drawn from a rival fitted on the training table; kept in `folder` and not made twice."""
+def fit_external(python: Path, rival: str, train: pd.DataFrame, folder: Path, *, seed: int) -> pd.DataFrame:
+    """Fit a rival on the training table, and sample as many rows; what is in `folder` already is not made again.
+
+    Parameters
+    ----------
+    python : Path
+        Python of the environment that `install_packages` made.
+    rival : str
+        A key of `EXTERNALS`.
+    train : pd.DataFrame
+        The training table.
+    folder : Path
+        Takes the training table and the result.
+    seed : int
+        Seed of fitting and sampling.
+
+    Returns
+    -------
+    pd.DataFrame
+        Sampled rows, with the columns of `train`.
+    """
     path = folder / f"{rival}.parquet"
     if not path.exists():
+        # The rival runs in a process of its own environment, so tables go by files.
         train.to_parquet(folder / "train.parquet")
         with write_atomically(path) as temporary:
             files = [str(folder / "train.parquet"), str(temporary)]
-            _call([str(python), str(SCRIPT), rival, *files, str(seed)])
+            _run_command([str(python), str(SCRIPT), rival, *files, str(seed)])
     return pd.read_parquet(path)
 
 
-def _call(command: list[str]) -> str:
+def _run_command(command: list[str]) -> str:
+    """Return what a command prints; `InputError` with its last line if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]

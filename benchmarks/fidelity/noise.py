@@ -22,22 +22,24 @@ def main(
     work: Annotated[Path, typer.Option(help="Folder for the trips.")] = Path("runs/fidelity"),
     splits: Annotated[int, typer.Option(help="How many random splits into thirds.", min=2)] = 6,
 ) -> None:
-    """Mean and standard deviation of every ceiling and floor over random splits of the same trips."""
+    """Print the mean and the standard deviation of every ceiling and floor over random splits of the same trips."""
     trips = split_trips(SETS[WINTER].files(data), work / WINTER / "seed-0", seed=0)
-    found = []
+    # Measure each split; the fresh third stands for synthetic trips, which ceiling and floor do not depend on.
+    bounds = []
     for seed in range(splits):
         thirds = np.array(list("ABC"))[np.random.default_rng(seed).permutation(len(trips)) % 3]
         metrics = measure_tables(trips.assign(split=thirds), trips[thirds == "C"], seed=seed).figures["metrics"]
-        found.append({(name, key): figure[key] for name, figure in metrics.items() for key in ("ceiling", "floor")})
-    table = pd.DataFrame(found).astype(float)
+        bounds.append({(name, key): figure[key] for name, figure in metrics.items() for key in ("ceiling", "floor")})
+    # One row per split, one column per bound of a metric.
+    table = pd.DataFrame(bounds).astype(float)
     print_heading("numpy", "pandas", "scikit-learn", "scipy")
     print(f"{splits} splits of {len(trips):,} trips into thirds: mean ± standard deviation\n")
     print("| | ceiling | floor |\n|---|---:|---:|")
     for name in metrics:
-        print(f"| {name} | {_cell(table[name, 'ceiling'])} | {_cell(table[name, 'floor'])} |")
+        print(f"| {name} | {_format_cell(table[name, 'ceiling'])} | {_format_cell(table[name, 'floor'])} |")
 
 
-def _cell(values: pd.Series) -> str:
+def _format_cell(values: pd.Series) -> str:
     return "–" if values.isna().all() else f"{values.mean():.4f} ± {values.std():.4f}"
 
 

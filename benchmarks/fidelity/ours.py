@@ -1,4 +1,4 @@
-"""Our own row: the commands from trip files to chosen trips, each left out if it is done, and the time each took."""
+"""Our own row: the commands from trip files to chosen trips, and the time each took; what is done is left out."""
 
 import json
 from collections.abc import Sequence
@@ -25,33 +25,77 @@ class Recipe:
 
 
 def make_ours(files: Sequence[Path], run: Path, recipe: Recipe, *, rows: int, seed: int) -> dict[str, float]:
-    """Make `run`/chosen.parquet, `rows` trips, from trip files; returns the wall seconds of each stage.
+    """Make `run`/chosen.parquet from trip files, as far as that is not done.
 
-    Raises `InputError` where `run` was made by another recipe.
+    Parameters
+    ----------
+    files : sequence of Path
+        Trip files.
+    run : Path
+        The run folder.
+    recipe : Recipe
+        Options of each stage.
+    rows : int
+        Trips to choose.
+    seed : int
+        Seed of every stage.
+
+    Returns
+    -------
+    dict of str to float
+        Wall seconds of each stage, those of earlier calls included.
+
+    Raises
+    ------
+    InputError
+        If `run` was made by another recipe, or a stage fails.
     """
+    # The recipe is kept as JSON, in which tuples are lists.
     by = json.loads(json.dumps({**vars(recipe), "rows": rows, "seed": seed}))
     record = run / "recipe.json"
     if record.exists() and json.loads(record.read_text(encoding="utf-8")) != by:
         raise InputError(f"{run}: made by another recipe ({record}); give another --work, or remove it")
     run.mkdir(parents=True, exist_ok=True)
     write_json(record, by)
-    stages = stages_of(files, run, recipe, rows=rows, seed=seed)
+    # A stage is done when its result and its time are there.
+    stages = list_stages(files, run, recipe, rows=rows, seed=seed)
     for name, (command, made) in stages.items():
-        took = took_file(run, name)
-        if not ((run / made).exists() and took.exists()):
-            write_json(took, run_stage(*command, log=run / f"{name}.log"))
-    return {name: json.loads(took_file(run, name).read_text(encoding="utf-8"))["wall_seconds"] for name in stages}
+        time_file = locate_time_file(run, name)
+        if not ((run / made).exists() and time_file.exists()):
+            write_json(time_file, run_stage(*command, log=run / f"{name}.log"))
+    times = {name: json.loads(locate_time_file(run, name).read_text(encoding="utf-8")) for name in stages}
+    return {name: spent["wall_seconds"] for name, spent in times.items()}
 
 
-def took_file(run: Path, stage: str) -> Path:
-    """Where the seconds of a stage are kept."""
+def locate_time_file(run: Path, stage: str) -> Path:
+    """Return the path of the file that keeps the seconds of a stage."""
     return run / f"{stage}-took.json"
 
 
-def stages_of(
+def list_stages(
     files: Sequence[Path], run: Path, recipe: Recipe, *, rows: int, seed: int
 ) -> dict[str, tuple[tuple[str, ...], str]]:
-    """Each stage's command, after `python -m`, and the file in `run` that says it is done."""
+    """List the stages from trip files to chosen trips, in order.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Trip files.
+    run : Path
+        The run folder.
+    recipe : Recipe
+        Options of each stage.
+    rows : int
+        Trips to choose.
+    seed : int
+        Seed of every stage.
+
+    Returns
+    -------
+    dict of str to (tuple of str, str)
+        By name of the stage: its command after `python -m`, and the file in `run` that says it is done.
+    """
+    # Every stage reads and writes the same run folder.
     seeded = ("--run", str(run), "--seed", str(seed))
     return {
         "rasterize": (("rasterize", *map(str, files), *seeded, *recipe.raster), "images/spec.json"),

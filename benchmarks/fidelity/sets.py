@@ -1,4 +1,4 @@
-"""The trips that the benchmark can run on: their files, how our row is made from them, how many trips are judged."""
+"""The trips that the benchmark can run on: their files, the recipe of our row, and how many trips are measured."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,25 +12,26 @@ SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
 
 @dataclass(frozen=True, kw_only=True)
 class TripSet:
-    """Trips of one city."""
+    """Trips of one city, and how the benchmark uses them."""
 
     patterns: tuple[str, ...]  # of file names in the data folder
     recipe: Recipe = Recipe()
-    most_judged: int = 1_000_000  # trips in a table, if as many train
+    most_measured: int = 1_000_000  # trips in a table, if as many train
 
     def files(self, data: Path) -> list[Path]:
-        """Its files, by name; `InputError` where a pattern finds none."""
-        found = {pattern: sorted(data.glob(pattern)) for pattern in self.patterns}
-        absent = [str(data / pattern) for pattern, paths in found.items() if not paths]
+        """Return the files in the folder `data`, by name; `InputError` where a pattern finds none."""
+        matches = {pattern: sorted(data.glob(pattern)) for pattern in self.patterns}
+        absent = [str(data / pattern) for pattern, paths in matches.items() if not paths]
         if absent:
             raise InputError(f"{data}: no {' and no '.join(absent)}; give the folder that holds them with --data")
-        return [path for paths in found.values() for path in paths]
+        return [path for paths in matches.values() for path in paths]
 
 
+# The recipes are those of the tables in docs/fidelity.md.
 WINTER = "jersey-city"
 SETS: Mapping[str, TripSet] = {
     WINTER: TripSet(patterns=("citibike-jc/JC-201901-*", "citibike-jc/JC-201902-*")),
-    "jersey-city-year": TripSet(patterns=("citibike-jc/JC-2018*", "citibike-jc/JC-2019*"), most_judged=20_000),
+    "jersey-city-year": TripSet(patterns=("citibike-jc/JC-2018*", "citibike-jc/JC-2019*"), most_measured=20_000),
     "new-york": TripSet(
         patterns=("citibike-nyc/nyc-652k-trips.parquet",),
         recipe=Recipe(
@@ -42,13 +43,13 @@ SETS: Mapping[str, TripSet] = {
             sample=("--images", "40000", "--checkpoints", "4"),
             judge=("--jury", "2", "--kimg", "60", "--workers", "2"),
         ),
-        most_judged=20_000,
+        most_measured=20_000,
     ),
 }
 
 
-def trip_set(name: str) -> TripSet:
-    """One of them; `InputError` on another name."""
+def choose_trip_set(name: str) -> TripSet:
+    """Return the trip set of this name; `InputError` on an unknown name."""
     if name not in SETS:
         raise InputError(f"--trips {name}: unknown; there are {', '.join(SETS)}")
     return SETS[name]

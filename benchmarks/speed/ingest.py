@@ -1,4 +1,4 @@
-"""Speed and memory of reading: Citi Bike CSV → clean trips beside pandas.read_csv, and where the time goes; a table."""
+"""Speed and memory of reading Citi Bike CSV, beside pandas.read_csv, and where the time goes; prints a table."""
 
 import argparse
 import time
@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from benchmarks.measure import Measured, measure, print_heading
+from benchmarks.measure import Measured, print_heading, run_case
 from rasterize.ingest.ingest import ingest_files
 from rasterize.ingest.options import IngestOptions
 from rasterize.ingest.read_arrow import BLOCK_BYTES, read_with_arrow
@@ -23,12 +23,13 @@ from rasterize.strokes.options import RasterOptions
 
 MILLION = 1_000_000
 MONTHS = [f"{year}-{month:02d}" for year in range(2015, 2020) for month in range(1, 13) if month != 2]  # of 30 days
-PANDAS_ROWS = 5 * MILLION  # more do not fit in memory
+PANDAS_ROWS = 5 * MILLION  # more do not fit in memory: 1.7 GiB for 5 million (docs/benchmarks/ingest.md)
 
 
-def write_months(path: Path, rows: int) -> None:
-    """A CSV of the simulated city in Citi Bike's 15 columns: the same million trips month after month."""
+def _write_months(path: Path, rows: int) -> None:
+    """Write a CSV of the simulated city in Citi Bike's 15 columns: the same million trips month after month."""
     write_city(path, trips=min(rows, MILLION))
+    # Each copy has its own month, so that no row is a duplicate.
     header, _, month = path.read_bytes().partition(b"\n")
     with path.open("wb") as file:
         file.write(header + b"\n")
@@ -36,8 +37,8 @@ def write_months(path: Path, rows: int) -> None:
             file.write(month.replace(b'"2019-06-', f'"{name}-'.encode()))
 
 
-def rate_of(work: Callable[[], object], rows: int) -> float:
-    """Rows per CPU-second of all threads of this process: the best of five for a million rows, else of one."""
+def _measure_rate(work: Callable[[], object], rows: int) -> float:
+    """Return rows per CPU-second of all threads: the best of five runs up to a million rows, else of one run."""
     spent = []
     for _ in range(5 if rows <= MILLION else 1):
         begin = time.process_time()
@@ -46,19 +47,20 @@ def rate_of(work: Callable[[], object], rows: int) -> float:
     return rows / min(spent)
 
 
-def ours(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
-    """The whole `ingest_files`: trips.parquet, stations.parquet, rejects.json."""
+def _time_ours(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
+    """Time the whole `ingest_files`: trips.parquet, stations.parquet, rejects.json."""
     with TemporaryDirectory(dir=path.parent) as run:
-        return rate_of(lambda: ingest_files([path], Path(run)), rows), {}
+        return _measure_rate(lambda: ingest_files([path], Path(run)), rows), {}
 
 
-def pandas(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
-    """The rival: it parses cells and dates, and does nothing else."""
-    return rate_of(lambda: pd.read_csv(path, parse_dates=["starttime", "stoptime"]), rows), {}
+def _time_pandas(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
+    """Time the rival: it parses cells and dates, and does nothing else."""
+    return _measure_rate(lambda: pd.read_csv(path, parse_dates=["starttime", "stoptime"]), rows), {}
 
 
-def arrow(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
-    """The parser alone, with the types and the blocks that `rasterize.ingest.read_arrow` gives it."""
+def _time_arrow(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
+    """Time the parser alone, with the types and the blocks that `rasterize.ingest.read_arrow` gives it."""
+    # The 15 columns: duration, two times, two ends, and what is known of bike and rider.
     word, number, time_ = pa.dictionary(pa.int32(), pa.string()), pa.float64(), pa.timestamp("us")
     end = (word, word, number, number)
     header = pd.read_csv(path, nrows=0).columns
@@ -69,44 +71,49 @@ def arrow(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
     def parse() -> int:
         return sum(map(len, pyarrow.csv.open_csv(path, read_options=reading, convert_options=converting)))
 
-    return rate_of(parse, rows), {}
+    return _measure_rate(parse, rows), {}
 
 
-def quick(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
-    """Typed rows: the parser, the look at quotes, and words numbered."""
+def _time_typed_rows(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
+    """Time the way to typed rows: the parser, the check of quotes, and the numbering of words."""
 
     def read() -> int:
         with read_with_arrow(find_tables(path)[0], IngestOptions()) as reading:
             return sum(len(batch["started_at"]) for batch in reading.batches)
 
-    return rate_of(read, rows), {}
+    return _measure_rate(read, rows), {}
 
 
-def part(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
-    """A part: typed rows, each judged by itself, on disk."""
+def _time_part(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
+    """Time a part on disk: typed rows, each screened by itself."""
 
     def stage() -> None:
         with TemporaryDirectory(dir=path.parent) as folder:
             make_part(find_tables(path)[0], Path(folder), IngestOptions())
 
-    return rate_of(stage, rows), {}
+    return _measure_rate(stage, rows), {}
 
 
-def everything(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
-    """What `python -m rasterize` does: read, clean, encode, draw; here an image for each trip."""
+def _time_everything(path: Path, rows: int) -> tuple[float, dict[str, Any]]:
+    """Time all of `python -m rasterize`: read, clean, encode, draw; one image for each trip."""
 
     def make(source: Path) -> None:
         with TemporaryDirectory(dir=path.parent) as run:
             raster([str(source)], Path(run), ingest_options=IngestOptions(), options=RasterOptions(trips_per_image=1))
 
+    # A first small run loads the compiled code.
     few = path.with_name(f"warm-{path.name}")
     write_city(few, trips=1_000)
-    make(few)  # compiled code is loaded
-    return rate_of(lambda: make(path), rows), {}
+    make(few)
+    return _measure_rate(lambda: make(path), rows), {}
 
 
-def print_row(what: str, measured: Measured, rival: Measured) -> None:
-    """One line of the table."""
+# The steps of `ingest`, each with those before it.
+STEPS = {"its CSV parser alone": _time_arrow, "… typed rows": _time_typed_rows, "… a part on disk": _time_part}
+
+
+def _print_row(what: str, measured: Measured, rival: Measured) -> None:
+    """Print one row of the table."""
     rates = f"{measured.rate:,.0f} | {measured.rate / rival.rate:.2f} | {1e6 / measured.rate:.2f}"
     print(f"| {what} | {rates} | {measured.peak_mib:,.0f} |", flush=True)
 
@@ -122,17 +129,18 @@ def main() -> None:
     print("|---|---:|---:|---:|---:|")
     with TemporaryDirectory() as folder:
         path = Path(folder) / "city.csv"
-        write_months(path, rows)
+        _write_months(path, rows)
         few = path if rows <= PANDAS_ROWS else Path(folder) / "few.csv"
         if few != path:
-            write_months(few, MILLION)
-        rival = measure(pandas, few, min(rows, MILLION) if few != path else rows)
-        print_row("pandas.read_csv with dates" + ("" if few == path else f", {MILLION:,} trips"), rival, rival)
-        print_row("**ingest: CSV → clean Parquet**", measure(ours, path, rows), rival)
-        for what, case in (("its CSV parser alone", arrow), ("… typed rows", quick), ("… a part on disk", part)):
-            if few == path:
-                print_row(what, measure(case, path, rows), rival)
-        print_row("`python -m rasterize`, all of it", measure(everything, path, rows), rival)
+            _write_months(few, MILLION)
+        # pandas holds all rows in memory, so of large files it reads a part; ours always reads the whole.
+        rival = run_case(_time_pandas, few, min(rows, MILLION) if few != path else rows)
+        _print_row("pandas.read_csv with dates" + ("" if few == path else f", {MILLION:,} trips"), rival, rival)
+        _print_row("**ingest: CSV → clean Parquet**", run_case(_time_ours, path, rows), rival)
+        if few == path:
+            for what, case in STEPS.items():
+                _print_row(what, run_case(case, path, rows), rival)
+        _print_row("`python -m rasterize`, all of it", run_case(_time_everything, path, rows), rival)
 
 
 if __name__ == "__main__":

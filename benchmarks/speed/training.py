@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
@@ -28,11 +28,12 @@ from pgan.steps.state import TrainState
 from pgan.steps.step import train_step
 
 CHANNELS, FACTOR_SIZES = 6, (24, 7, 2, 3)  # as `make raster` makes them: two painted planes, four label factors
+# PRESET:PIXELS[:BATCH]; where steps take seconds, a smaller batch than the preset's
 CPU_CASES = ("tiny:8", "tiny:16", "tiny:32", "tiny:64", "default:8:8", "paper:4:8")
 CUDA_CASES = ("tiny:32", *(f"{preset}:{px}" for preset in ("default", "paper") for px in (32, 64, 128, 256)))
 
 
-# ---- the baseline: eager, fp32, NCHW, one kernel per thought, penalties by differentiating twice, a wait per step
+# ---- the baseline: eager, fp32, NCHW, a kernel per operation, penalties by differentiating twice, a wait per step
 
 
 def _conv(x: Tensor, layer: Conv) -> Tensor:
@@ -52,10 +53,29 @@ def _pixel_norm(x: Tensor) -> Tensor:
 
 
 class PlainPasses(Passes):
-    """The passes of `Passes`, from the same weights, as one would write them down first."""
+    """The passes of `Passes`, from the same weights, as one would write them down first.
+
+    Parameters and results of each pass are those of `Passes`.
+    """
 
     def fakes(self, z: Tensor, labels: Tensor | None, alpha: Tensor | None) -> Tensor:
-        """See `Passes`."""
+        """Return the images of the generator, see `Passes.fakes`.
+
+        Parameters
+        ----------
+        z : (N, latent_size) float32
+            Latents.
+        labels : (N, factors) int64 or None
+            Index of each factor's value.
+        alpha : 0-dim tensor or None
+            Share of the new level while it fades in.
+
+        Returns
+        -------
+        (N, C, h, w) float32
+            Images in standardised levels.
+        """
+        # Map latents and labels to the smallest features.
         g, level = self.generator, self.level
         x = _pixel_norm(z)
         if labels is not None:
@@ -63,6 +83,7 @@ class PlainPasses(Passes):
         for layer in g.hidden:
             x = _pixel_norm(_lrelu(_dense(x, layer)))
         x = _pixel_norm(_lrelu(_dense(x, g.dense).reshape(len(z), -1, g.shape.base_height, g.shape.base_width)))
+        # Grow level by level; while the last one fades in, the level before it is mixed in.
         x = older = _pixel_norm(_lrelu(_conv(x, g.same)))
         for block in g.blocks[:level]:
             older, x = x, F.interpolate(x, scale_factor=2)
@@ -74,29 +95,64 @@ class PlainPasses(Passes):
         return (1 - alpha) * F.interpolate(_conv(older, g.to_image[level - 1]), scale_factor=2) + alpha * images
 
     def critic(self, images: Tensor, labels: Tensor | None, alpha: Tensor | None) -> Tensor:
-        """Logits of one batch."""
+        """Return the logits of one batch.
+
+        Parameters
+        ----------
+        images : (N, C, h, w) float32
+            Real or fake images in standardised levels.
+        labels : (N, factors) int64 or None
+            Index of each factor's value.
+        alpha : 0-dim tensor or None
+            Share of the new level while it fades in.
+
+        Returns
+        -------
+        (N / pack,) float32
+            One logit for each pack of images.
+        """
+        # Shrink level by level; while the first one fades in, the level after it is mixed in.
         d, level = self.discriminator, self.level
         images = images.reshape(len(images) // d.shape.pack, -1, *images.shape[2:])
         x = _lrelu(_conv(images, d.from_image[level]))
-        for k in range(level - 1, -1, -1):
-            x = _lrelu(_conv(x, d.blocks[k].same))
-            x = _lrelu(F.avg_pool2d(_conv(x, d.blocks[k].down), 2))
-            if alpha is not None and k == level - 1:
-                x = (1 - alpha) * _lrelu(_conv(F.avg_pool2d(images, 2), d.from_image[k])) + alpha * x
+        for below in range(level - 1, -1, -1):
+            x = _lrelu(_conv(x, d.blocks[below].same))
+            x = _lrelu(F.avg_pool2d(_conv(x, d.blocks[below].down), 2))
+            if alpha is not None and below == level - 1:
+                x = (1 - alpha) * _lrelu(_conv(F.avg_pool2d(images, 2), d.from_image[below])) + alpha * x
+        # Add the standard deviation over groups of the minibatch as a channel (Karras et al. 2018).
         size = d.shape.stddev_group if len(x) % d.shape.stddev_group == 0 else len(x)
         y = x.reshape(size, -1, *x.shape[1:])
         y = ((y - y.mean(0)).square().mean(0) + 1e-8).sqrt().mean((1, 2, 3))
         x = torch.cat([x, y.repeat(size).reshape(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])], 1)
+        # Project the labels on the features (Miyato & Koyama 2018).
         features = _lrelu(_dense(_lrelu(_conv(x, d.same)).flatten(1), d.dense))
         logits = _dense(features, d.out)[:, 0]
         if labels is None:
             return logits
         packed = labels.reshape(len(features), d.shape.pack, -1)
-        wanted = sum(table(packed[:, k]) for k, table in enumerate(d.embeddings))
-        return logits + (features * wanted).sum(1) / features.shape[1] ** 0.5
+        projected = sum(table(packed[:, index]) for index, table in enumerate(d.embeddings))
+        return logits + (features * projected).sum(1) / features.shape[1] ** 0.5
 
     def d_losses(self, reals, fakes, labels, alpha, mix=None, weight=None) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Passes`."""
+        """Return the loss of the discriminator, see `Passes.d_losses`.
+
+        Parameters
+        ----------
+        reals, fakes : (N, C, h, w) float32
+            Images in standardised levels.
+        labels, alpha
+            As in `critic`.
+        mix : (N, 1, 1, 1) float32 or None
+            Share of the fakes in images between both, where a penalty asks for them.
+        weight : 0-dim tensor or None
+            Weight of the penalty; None leaves it out.
+
+        Returns
+        -------
+        tuple of three 0-dim tensors
+            The loss, the mean logit of reals, the mean logit of fakes.
+        """
         if weight is None:
             real, fake = self.critic(reals, labels, alpha), self.critic(fakes, labels, alpha)
             return self.loss.of_d(real, fake), real.mean(), fake.mean()
@@ -104,13 +160,28 @@ class PlainPasses(Passes):
         return self.loss.of_d(real, fake) + weight * penalty, real.mean(), fake.mean()
 
     def g_loss(self, reals, fakes, labels, alpha) -> Tensor:
-        """See `Passes`."""
+        """Return the loss of the generator, see `Passes.g_loss`.
+
+        Parameters
+        ----------
+        reals, fakes : (N, C, h, w) float32
+            Images in standardised levels; reals count in a relative game only.
+        labels, alpha
+            As in `critic`.
+
+        Returns
+        -------
+        0-dim tensor
+            The loss.
+        """
         real = self.critic(reals, labels, alpha) if self.loss.relative else None
         return self.loss.of_g(real, self.critic(fakes, labels, alpha))
 
 
 @dataclass(frozen=True)
 class _PlainCritic:
+    """The discriminator of `PlainPasses` as losses ask for it: a `pgan.networks.losses.Critic`."""
+
     passes: PlainPasses
     labels: Tensor | None
     alpha: Tensor | None
@@ -127,25 +198,28 @@ class _PlainCritic:
         return self.logits(*batches), gradients
 
 
-def plain_step(
-    state: TrainState, passes: PlainPasses, adams: Sequence, reals: Tensor, labels: Tensor | None, penalised
-):
-    """What `train_step` does, but for its statistics."""
+def _take_plain_step(
+    state: TrainState, passes: PlainPasses, adams: Sequence, reals: Tensor, labels: Tensor | None, penalised: bool
+) -> None:
+    """Make a training step as `train_step` does, without its statistics."""
+    # Discriminator: penalties have weight 1, since the weight costs no time.
     fakes = passes.fakes(state.draw_latents(), labels, None)
     extra = (state.draw_mixes(), torch.ones((), device=state.device)) if penalised else ()
     g_adam, d_adam = adams
     d_loss, _, _ = passes.d_losses(reals, fakes.detach(), labels, None, *extra)
-    _plain_update(d_adam, d_loss)
+    _update_plainly(d_adam, d_loss)
+    # Generator, through a discriminator that stays as it is.
     state.discriminator.requires_grad_(False)
-    _plain_update(g_adam, passes.g_loss(reals, fakes, labels, None))
+    _update_plainly(g_adam, passes.g_loss(reals, fakes, labels, None))
     state.discriminator.requires_grad_(True)
+    # Moving average of the generator.
     decay = ema_decay_at(state.nimg, state.config)
     with torch.no_grad():
         for mean, now in zip(state.ema.parameters(), state.generator.parameters(), strict=True):
             mean.copy_(decay * mean + (1 - decay) * now)
 
 
-def _plain_update(adam: torch.optim.Adam, loss: Tensor) -> None:
+def _update_plainly(adam: torch.optim.Adam, loss: Tensor) -> None:
     adam.zero_grad()
     loss.backward()
     if isfinite(loss.item()):
@@ -159,40 +233,75 @@ BASELINE, EAGER, COMPILED = "baseline", "eager", "compiled"
 
 @dataclass
 class Contestant:
-    """A way to make a step, in a process of its own; seconds of the fastest step, without and with a penalty."""
+    """A way to make a step, in a process of its own.
+
+    Attributes
+    ----------
+    process : BaseProcess
+        Makes a step when asked.
+    requests : Connection
+        Takes whether the next step has a penalty; gives the seconds of the step.
+    compiling_s : float
+        Seconds it took to compile.
+    best_s : list of two float
+        Seconds of the fastest step without a penalty, and of the fastest with one.
+    """
 
     process: BaseProcess
-    asked: Connection
-    compiling: float
-    best: list[float]
+    requests: Connection
+    compiling_s: float
+    best_s: list[float]
 
     @classmethod
     def start(cls, name: str, config: TrainConfig, resolution: int, *, threads: int) -> "Contestant":
-        """Wait until it can make steps."""
-        spawn = get_context("spawn")
-        here, there = spawn.Pipe()
-        process = spawn.Process(target=_make_steps, args=(there, name, config, resolution, threads), daemon=True)
-        process.start()
-        there.close()  # so that the end of the process is the end of the pipe
-        return cls(process, here, here.recv(), [float("inf"), float("inf")])
+        """Start the process, and wait until it can make steps.
 
-    def step(self, *, penalised: bool) -> float:
-        """Seconds of a step made now."""
-        self.asked.send(penalised)
-        return self.asked.recv()
+        Parameters
+        ----------
+        name : str
+            `BASELINE`, `EAGER` or `COMPILED`.
+        config : TrainConfig
+            Settings of training.
+        resolution : int
+            Side of the images in pixels.
+        threads : int
+            CPU threads of the process.
+
+        Returns
+        -------
+        Contestant
+            Ready, with no step timed yet.
+        """
+        spawn = get_context("spawn")
+        ours, theirs = spawn.Pipe()
+        process = spawn.Process(target=_serve_steps, args=(theirs, name, config, resolution, threads), daemon=True)
+        process.start()
+        theirs.close()  # so that the end of the process is the end of the pipe
+        return cls(process, ours, ours.recv(), [float("inf"), float("inf")])
+
+    def time_step(self, *, penalised: bool) -> None:
+        """Let the process make a step, and keep its seconds if it is the fastest of its kind."""
+        self.requests.send(penalised)
+        self.best_s[penalised] = min(self.best_s[penalised], self.requests.recv())
+
+    def forget_times(self) -> None:
+        """Forget the steps that warmed up."""
+        self.best_s = [float("inf"), float("inf")]
 
     def end(self) -> None:
-        """Let go of its process."""
-        self.asked.send(None)
+        """End the process."""
+        self.requests.send(None)
         self.process.join()
 
-    def seconds(self, interval: int) -> float:
-        """Of a step, on average."""
-        return (self.best[0] * (interval - 1) + self.best[1]) / interval
+    def mean_seconds(self, interval: int) -> float:
+        """Return the seconds of a step on average, where one step in `interval` has a penalty."""
+        if interval == 1:
+            return self.best_s[1]
+        return (self.best_s[0] * (interval - 1) + self.best_s[1]) / interval
 
 
-def _make_steps(asked: Connection, name: str, config: TrainConfig, resolution: int, threads: int) -> None:
-    """Tell the seconds it took to compile, then those of each step that is asked for, until None is.
+def _serve_steps(requests: Connection, name: str, config: TrainConfig, resolution: int, threads: int) -> None:
+    """Send the seconds it took to compile, then those of each step that is asked for, until None comes.
 
     The baseline allocates memory as torch does by itself; ours prepares the process as `pgan train` does.
     """
@@ -201,20 +310,24 @@ def _make_steps(asked: Connection, name: str, config: TrainConfig, resolution: i
     else:
         prepare_cpu(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    step, compiling = steps_of(name, config, resolution, device)
-    asked.send(compiling)
-    for penalised in iter(asked.recv, None):
-        asked.send(spent(partial(step, penalised), device))
+    step, compiling = _make_step(name, config, resolution, device)
+    requests.send(compiling)
+    for penalised in iter(requests.recv, None):
+        requests.send(_measure_seconds(partial(step, penalised), device))
 
 
-def steps_of(
+def _make_step(
     name: str, config: TrainConfig, resolution: int, device: torch.device
 ) -> tuple[Callable[[bool], object], float]:
-    """(A function that makes a step at full growth, with a penalty or without, and the seconds it took to compile.)"""
+    """Return a function that makes a step at full growth, and the seconds it took to compile.
+
+    The function takes whether the step has a penalty.
+    """
     shape = NetworkShape.of(config, (CHANNELS, resolution, resolution), factor_sizes=FACTOR_SIZES)
-    schedule, growth = growth_of(config, resolution)
+    schedule, growth = _find_full_growth(config, resolution)
     reals = torch.randn(config.batch, CHANNELS, resolution, resolution, device=device)
     labels = torch.zeros((config.batch, len(FACTOR_SIZES)), dtype=torch.int64, device=device)
+    # Both kinds of step start from a fresh run, at full growth.
     state = TrainState(config, shape, device=device)
     nets = (state.generator, state.discriminator)
     if name == BASELINE:
@@ -222,7 +335,8 @@ def steps_of(
             net.precision = None
         adams = [torch.optim.Adam(net.parameters(), lr=1e-3, betas=(0.0, config.adam_beta2)) for net in nets]
         plain = PlainPasses(*nets, loss=config.loss, level=growth.level)
-        return lambda penalised: plain_step(state, plain, adams, reals, labels, penalised), 0.0
+        return lambda penalised: _take_plain_step(state, plain, adams, reals, labels, penalised), 0.0
+    # Ours, as `pgan train` steps: compiled where it is asked for.
     config = replace(config, compile="yes" if name == COMPILED else "no")
     say = partial(print, file=sys.stderr)
     passes_by_phase = PassesByPhase(*nets, config=config, schedule=schedule, device=device, say=say)
@@ -237,14 +351,14 @@ def steps_of(
     return step, compiling
 
 
-def growth_of(config: TrainConfig, resolution: int) -> tuple[Schedule, Growth]:
-    """The schedule for square images, and its full growth."""
+def _find_full_growth(config: TrainConfig, resolution: int) -> tuple[Schedule, Growth]:
+    """Return the schedule for square images, and its full growth."""
     schedule = Schedule.of(config, height=resolution, width=resolution)
     return schedule, replace(schedule.growth_at(schedule.total), progress=0.0)
 
 
-def spent(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds: of the GPU's clock on the wall, of this process on a CPU, where others may be busy."""
+def _measure_seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds that work takes: wall time on a GPU, CPU time of this process where there is none."""
     if device.type == "cuda":
         torch.cuda.synchronize()
         begin = time.perf_counter()
@@ -256,27 +370,52 @@ def spent(work: Callable[[], object], device: torch.device) -> float:
     return time.process_time() - begin
 
 
-def compare(config: TrainConfig, resolution: int, *, rounds: int, threads: int, compiled: bool) -> str:
-    """A row of the table: all contestants in turns, so that a busy moment hits them alike."""
+def time_contestants(
+    config: TrainConfig, resolution: int, *, rounds: int, threads: int, compiled: bool
+) -> dict[str, tuple[float, float]]:
+    """Time the steps of all contestants, in turns, so that a busy moment slows all of them.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Settings of training.
+    resolution : int
+        Side of the images in pixels.
+    rounds : int
+        Timed steps of each kind, with a penalty and without; the fastest of each counts.
+    threads : int
+        CPU threads of each process.
+    compiled : bool
+        Whether the compiled step takes part.
+
+    Returns
+    -------
+    dict of str to tuple of two float
+        By name of the contestant: seconds of a step on average, and seconds it took to compile.
+    """
     names = (BASELINE, EAGER, COMPILED) if compiled else (BASELINE, EAGER)
-    found = {name: Contestant.start(name, config, resolution, threads=threads) for name in names}
-    _, growth = growth_of(config, resolution)
+    contestants = {name: Contestant.start(name, config, resolution, threads=threads) for name in names}
+    _, growth = _find_full_growth(config, resolution)
     interval = penalty_interval(growth, config) if LOSSES[config.loss].scaled else 1
     for number in range(rounds + 1):
-        for one in found.values():
+        for contestant in contestants.values():
             for penalised in (False, True) if interval > 1 else (True,):
-                seconds = one.step(penalised=penalised)
-                if number:  # the first one warms up
-                    one.best[penalised] = min(one.best[penalised], seconds)
-    for one in found.values():
-        one.end()
-        one.best[0] = one.best[1] if interval == 1 else one.best[0]
-    base = found[BASELINE].seconds(interval)
-    cells = [f"{config.batch / base:,.0f}"]
+                contestant.time_step(penalised=penalised)
+            if number == 0:  # the first round warms up
+                contestant.forget_times()
+    for contestant in contestants.values():
+        contestant.end()
+    return {name: (one.mean_seconds(interval), one.compiling_s) for name, one in contestants.items()}
+
+
+def format_row(batch: int, times: Mapping[str, tuple[float, float]]) -> str:
+    """Return a row's cells: images per second of each contestant, how often the baseline's, seconds to compile."""
+    base, _ = times[BASELINE]
+    cells = [f"{batch / base:,.0f}"]
     for name in (EAGER, COMPILED):
-        seconds = found[name].seconds(interval) if name in found else float("nan")
-        cells += [f"{config.batch / seconds:,.0f}", f"{base / seconds:.2f}"] if name in found else ["–", "–"]
-    cells.append(f"{found[COMPILED].compiling:.0f}" if compiled else "–")
+        seconds, _ = times.get(name, (float("nan"), 0.0))
+        cells += [f"{batch / seconds:,.0f}", f"{base / seconds:.2f}"] if name in times else ["–", "–"]
+    cells.append(f"{times[COMPILED][1]:.0f}" if COMPILED in times else "–")
     return " | ".join(cells)
 
 
@@ -306,7 +445,7 @@ def main() -> None:
         config = replace(config, loss=options.loss or config.loss, precision=options.precision)
         config = replace(config, batch=int(*batch) if batch else config.batch)
         measuring = {"rounds": options.rounds, "threads": options.threads, "compiled": not options.no_compile}
-        row = compare(config, int(pixels), **measuring)
+        row = format_row(config.batch, time_contestants(config, int(pixels), **measuring))
         print(f"| {preset} | {config.loss} | {pixels} | {config.batch} | {row} |", flush=True)
 
 

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.learning.ablation import BASE, COLUMNS, SETTINGS, VARIANTS, app, measured, table
-from benchmarks.learning.coverage import USUAL
-from benchmarks.measure import short
+from benchmarks.learning.ablation import BASE, COLUMNS, SETTINGS, VARIANTS, app, format_figures, measure_variant
+from benchmarks.learning.variants import RASTER_OPTIONS
+from benchmarks.measure import format_short
 from pgan.config import resolve_config
 from rasterize.__main__ import app as rasterize
 from rasterize.errors import InputError
@@ -32,7 +32,7 @@ def drawn(data, tmp_path_factory):
 
     def draw(*options):
         run = tmp_path_factory.mktemp("drawn")
-        asked = [*files, f"--run={run}", *USUAL, *options]
+        asked = [*files, f"--run={run}", *RASTER_OPTIONS, *options]
         CliRunner().invoke(rasterize, asked, catch_exceptions=False)
         return ImageSet.open(run / "images")
 
@@ -40,13 +40,13 @@ def drawn(data, tmp_path_factory):
 
 
 def test_every_variant_changes_what_its_name_says(drawn):
-    usual = drawn(*VARIANTS[0].options).spec
+    usual = drawn(*VARIANTS[0].raster_flags).spec
     assert VARIANTS[0].name == BASE and usual.trips_per_image == VARIANTS[0].trips_per_image > 1
     for variant in VARIANTS:
         assert resolve_config("tiny", SETTINGS | dict(variant.settings)).latent_size
         assert bool(variant.settings) + bool(variant.raster) == (variant.name != BASE)
         if variant.raster:
-            spec = drawn(*variant.options).spec
+            spec = drawn(*variant.raster_flags).spec
             assert spec != usual and spec.trips_per_image == variant.trips_per_image, variant.name
 
 
@@ -56,10 +56,10 @@ def test_calibrated_trips_are_judged_and_stand_in_the_table(data, tmp_path):
     real = pd.read_parquet(tmp_path / "real" / "trips.parquet")
     variant.folder(tmp_path).mkdir()
     real[real["split"] == "C"].to_parquet(variant.folder(tmp_path) / "calibrated.parquet")
-    row = measured(variant, tmp_path, 0)
+    row = measure_variant(variant, tmp_path, 0)
     assert row["c2st_auc"] < 0.6 and row["bivariate_accuracy"] > 0.8 and set(row) < set(COLUMNS)
-    text = table({"rows": {variant.name: [{**row, "kimg": 40.2, "reached_by_trips": 0.5}]}}, [variant])
-    assert text.splitlines()[2].startswith(f"| {variant.name} | .500 | {short(row['od_cpc'])} |")
+    text = format_figures({"rows": {variant.name: [{**row, "kimg": 40.2, "reached_by_trips": 0.5}]}}, [variant])
+    assert text.splitlines()[2].startswith(f"| {variant.name} | .500 | {format_short(row['od_cpc'])} |")
     assert text.endswith(" | 40 |")
 
 
