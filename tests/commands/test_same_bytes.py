@@ -1,7 +1,7 @@
 """The tables of a tiny run stay the same to the byte, whatever is moved or renamed in the code.
 
-Generated images stand for real ones here: the training images themselves. What a generator paints depends on the CPU, in
-its last bits; what the codec draws and reads does not, but for painted durations, whose rounding may tip over.
+Generated images stand for real ones here: the training images themselves. What a generator paints depends on the CPU,
+in its last bits; what the codec draws and reads does not, but for painted durations, whose rounding may tip over.
 """
 
 import csv

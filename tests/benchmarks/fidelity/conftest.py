@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.fidelity.split import make_training_table
-from rasterize.ingest.ingest import ingest
+from rasterize.ingest.ingest import ingest_files
 from rasterize.simulated_city import write_city
 
 
@@ -13,7 +13,7 @@ def run(tmp_path_factory):
     """A run folder of the simulated city, split into thirds."""
     folder = tmp_path_factory.mktemp("fidelity")
     write_city(folder / "city.csv", trips=1800, stations=8)
-    ingest([folder / "city.csv"], folder / "run")
+    ingest_files([folder / "city.csv"], folder / "run")
     return folder / "run"
 
 
