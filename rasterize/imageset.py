@@ -75,7 +75,23 @@ class ImageSet:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open a finished image set; raises `InputError` on one that is absent, unfinished, foreign or damaged."""
+        """Open a finished image set.
+
+        Parameters
+        ----------
+        folder : Path
+            Where its files are.
+
+        Returns
+        -------
+        ImageSet
+            Its spec and labels are read; images are drawn or read when they are asked for.
+
+        Raises
+        ------
+        InputError
+            The set is absent, unfinished, of another version or damaged.
+        """
         path = Path(folder) / "spec.json"
         if not path.exists():
             raise InputError(f"{folder}: no finished image set (no spec.json); `make raster` makes one")
@@ -233,7 +249,18 @@ class ImageSet:
         return f'<code>{escape(repr(self))}</code><br><img alt="first images" src="data:image/png;base64,{code}">'
 
     def read(self, which: ArrayLike) -> NDArray:
-        """Return the levels of the images `which`, float32 [B, C, H, W]."""
+        """Draw or read images.
+
+        Parameters
+        ----------
+        which : (B,) int
+            Numbers of the images.
+
+        Returns
+        -------
+        (B, C, H, W) float32
+            Their levels, in the order of `which`.
+        """
         if self._images is None:
             return self._pen.draw(self._strokes, which)
         return self._images[np.asarray(which)].astype(np.float32)
