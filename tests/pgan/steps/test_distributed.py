@@ -90,7 +90,11 @@ def test_what_workers_read_and_draw_is_the_whole_batch_bit_for_bit(pack, count, 
         state = TrainState(config, make_network_shape(config, images), device=CPU, workers=workers)
         run, found = set_up_run(folder / "model", config, images=images, state=state), []
         for state.nimg in (0, 16, 240):  # two in the hold, one in the fade-in
-            found += [*load_batch(run, state, run.schedule.growth_at(state.nimg)), state.latents(), state.mixes()]
+            found += [
+                *load_batch(run, state, run.schedule.growth_at(state.nimg)),
+                state.draw_latents(),
+                state.draw_mixes(),
+            ]
         return state.share, found, state.random.get_state()
 
     _, whole, stream = drawn(Workers())
