@@ -13,9 +13,7 @@ from rasterize.simulated_city import write_city
 @pytest.mark.parametrize("layout", ["map", "lattice"])
 def test_the_simulated_city_comes_back_exactly(tmp_path, layout):
     write_city(tmp_path / "city.csv", trips=600)
-    figures = roundtrip_files(
-        [str(tmp_path / "city.csv")], shape=(64, 64), trips=480, trips_per_image=16, layout=layout
-    )
+    figures = roundtrip_files([str(tmp_path / "city.csv")], RoundtripOptions(rows=480, layout=layout))
     assert figures["trips"] == 480 and figures["images"] == 30
     assert figures["precision"] == 1.0 and figures["recall"] == 1.0
     assert figures["value_error"][1] < 0.001

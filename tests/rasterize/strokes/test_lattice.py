@@ -51,7 +51,7 @@ def test_trips_come_back_from_a_lattice(tmp_path, trips_per_image):
 
 def test_all_stations_have_a_place_of_their_own_and_the_map_is_kept_for_density(tmp_path):
     write_city(tmp_path / "city.csv", trips=1200, stations=40)
-    options = IngestOptions(stops=StopOptions(height=16, width=16))
+    options = IngestOptions(stops=StopOptions(resolution=16))
     made = raster(
         [str(tmp_path / "city.csv")], tmp_path, ingest_options=options, options=RasterOptions(layout="lattice")
     )
