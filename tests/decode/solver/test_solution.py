@@ -1,4 +1,4 @@
-"""Which found trips are right, and solutions of batches joined."""
+"""Which found trips were drawn: as multisets within each image, with and without direction."""
 
 import numpy as np
 
