@@ -14,7 +14,22 @@ PACKAGES = ("rasterize", "pgan", "decode")
 CODE = (*PACKAGES, "benchmarks")
 ALLOWED = {"rasterize": {"rasterize"}, "pgan": {"pgan", "rasterize"}, "decode": {"decode", "rasterize"}}
 PGAN_MAY_USE = {f"rasterize.{name}" for name in ("errors", "files", "flags", "imageset", "spec", "workers")}
-OF_TRIPS = set("trip station stroke rider ride bike scooter taxi route place dock waypoint city blob".split())
+OF_TRIPS = {
+    "trip",
+    "station",
+    "stroke",
+    "rider",
+    "ride",
+    "bike",
+    "scooter",
+    "taxi",
+    "route",
+    "place",
+    "dock",
+    "waypoint",
+    "city",
+    "blob",
+}
 HEAVY = {"torch", "numba", "matplotlib", "duckdb", "pandas", "geopandas", "sklearn", "cv2", "scipy", "numpy"}
 COMMANDS = [
     ["rasterize"],
