@@ -14,6 +14,7 @@ ROWS       ?= 10000
 FIDELITY   ?=
 COVERAGE   ?=
 ABLATION   ?=
+NOTEBOOKS  ?=
 
 PYTHON := .venv/bin/python
 READY  := .venv/ready
@@ -47,7 +48,7 @@ help:
 	@echo '  make bench-fidelity  our trips beside other generators  FIDELITY="--run RUN"'
 	@echo '  make bench-coverage  station pairs that losses reach, at equal time  COVERAGE="--minutes 10 --jobs 2"'
 	@echo '  make bench-ablation  drawing, labels, latent, averaging, at equal time  ABLATION="--minutes 4 --jobs 2"'
-	@echo '  make notebooks  run the notebooks in notebooks/'
+	@echo '  make notebooks  run the notebooks, compare with their outputs    NOTEBOOKS=--write keeps new ones'
 	@echo
 	@echo 'Variables and their values now:'
 	@echo '  TRIPS=$(TRIPS)        files, a quoted glob, or folders'
@@ -142,4 +143,4 @@ bench-fidelity: $(READY)
 	$(PYTHON) -m benchmarks.fidelity $(FIDELITY)
 
 notebooks: $(READY)
-	.venv/bin/jupyter-execute notebooks/*.ipynb
+	$(PYTHON) notebooks/check.py $(NOTEBOOKS)
