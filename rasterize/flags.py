@@ -168,11 +168,11 @@ def check_settings(classes: tuple[type, ...], changes: Mapping[str, Any]) -> Non
 
 def _flag_of(field: Field, show_default: bool) -> inspect.Parameter:
     """Make the command parameter of a setting; its default stands in the help text."""
-    told = field.metadata.get("default_text", "") or ("" if field.default in (None, MISSING) else str(field.default))
+    shown = field.metadata.get("default_text", "") or ("" if field.default in (None, MISSING) else str(field.default))
     kind = list[str] if field.default is MISSING else _plain_type(field)
     option = typer.Option(
         *field.metadata.get("flags", ()),
-        help=field.metadata["help"] + (f" [default: {told}]" if told and show_default else ""),
+        help=field.metadata["help"] + (f" [default: {shown}]" if shown and show_default else ""),
         rich_help_panel=field.metadata.get("panel", "") or None,
         show_default=False,
         metavar="NAME=VALUE" if field.default is MISSING else None,

@@ -76,9 +76,9 @@ def _measure_rival(find, degradation: Degradation, images: int) -> tuple[float, 
     rate = measure_rate(lambda: [solve(image) for image in levels], images, runs=1)
     # Compare directed pairs image by image, each as often as it occurs.
     pairs = [solve(image) for image in levels]
-    image = np.repeat(np.arange(len(levels)), [len(of_image) for of_image in pairs])
+    image_of_pair = np.repeat(np.arange(len(levels)), [len(of_image) for of_image in pairs])
     ends = np.array([pair for of_image in pairs for pair in of_image], int).reshape(-1, 2)
-    right = int(match_trips(strokes, image, ends).sum())
+    right = int(match_trips(strokes, image_of_pair, ends).sum())
     return rate, {"precision": right / max(len(ends), 1), "recall": right / len(strokes.ends)}
 
 
