@@ -172,7 +172,7 @@ def _flag_of(field: Field, show_default: bool) -> inspect.Parameter:
     kind = list[str] if field.default is MISSING else _plain_type(field)
     option = typer.Option(
         *field.metadata.get("flags", ()),
-        help=field.metadata["help"] + (f" [default: {shown}]" if shown and show_default else ""),
+        help=field.metadata["help"] + (f" Default: {shown}." if shown and show_default else ""),
         rich_help_panel=field.metadata.get("panel", "") or None,
         show_default=False,
         metavar="NAME=VALUE" if field.default is MISSING else None,
