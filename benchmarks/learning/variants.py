@@ -387,7 +387,7 @@ def _train_variant(folder: Path, real: Path, terms: Terms, changes: Mapping[str,
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "images").symlink_to(Path("..", real.name, "images"), target_is_directory=True)
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in {**changes, "last_kimg": last_kimg}.items()]
+    flags = [f"--set={name}={value}" for name, value in {**changes, "last_kimg": last_kimg}.items()]
     command = ("pgan", "train", "--run", str(folder), "--preset", terms.preset, "--device", "cpu", *flags)
     spent = run_stage(*command, log=folder / "train.log")
     # This file marks the variant as trained, so it comes last.
