@@ -41,7 +41,7 @@ help:
 	@echo '  make raster     trip files -> clean trips, stations, images     TRIPS= RUN= RESOLUTION= K= RASTER='
 	@echo '  make train      images -> progressive-growing GAN               RUN= PRESET= TRAIN='
 	@echo '  make decode     GAN -> fake images -> synthetic.csv/.parquet    RUN= SAMPLE= DECODE='
-	@echo '  make choose     the trips that D takes for real -> chosen.csv   RUN= JUDGE= ROWS='
+	@echo '  make choose     the trips that a jury takes for real -> chosen.csv  RUN= JUDGE= ROWS='
 	@echo '  make report     real against synthetic -> report/index.html     RUN='
 	@echo
 	@echo '  make lint       ruff        make bench      speed of the codec'

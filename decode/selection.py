@@ -54,7 +54,7 @@ def select_run(run: Path, *, rows: int, dialect: str = "source", seed: int = 0) 
     verdicts = read_verdicts(run, len(trips))
     chosen = select_trips(trips, trained.labels, trained.spec, rows=rows, verdicts=verdicts, seed=seed)
     write_table(run / "chosen", chosen, trained.spec.source if dialect == "source" else {}, seed=seed)
-    how = "by margins alone: no D has judged them" if verdicts is None else "by D's verdicts and by margins"
+    how = "by margins alone: no jury has judged them" if verdicts is None else "by the jury's verdicts and by margins"
     return f"{len(chosen):,} of {len(trips):,} trips chosen {how}\nwrote {run / 'chosen.csv'}, and .parquet"
 
 

@@ -17,7 +17,7 @@ from skimage.util import montage
 from rasterize.distance import METRES_PER_DEGREE
 from rasterize.imageset import ImageSet
 from rasterize.pictures import PLANE_COLOURS, colour_images
-from rasterize.simulated_city import CENTRE_LAT, CENTRE_LNG, RIVER_HALF_WIDTH_M, _river_east
+from rasterize.simulated_city import CENTRE_LAT, CENTRE_LNG, RIVER_HALF_WIDTH_M, find_river
 
 TRIPS_SHOWN, SIDE = 45, 4  # trips on a map; images on a side of a grid
 ZOOM, GAP = 12, 6  # screen pixels of an image's pixel, and between two images
@@ -87,7 +87,7 @@ def _draw_river(axes: Axes) -> None:
     """Fill the simulated city's river."""
     south, north = axes.get_ylim()
     lat = np.linspace(south, north, 200)
-    east = _river_east((lat - CENTRE_LAT) * METRES_PER_DEGREE)
+    east = find_river((lat - CENTRE_LAT) * METRES_PER_DEGREE)
     metres_per_lng = METRES_PER_DEGREE * np.cos(np.radians(CENTRE_LAT))
     west_bank, east_bank = (CENTRE_LNG + (east + side * RIVER_HALF_WIDTH_M) / metres_per_lng for side in (-1, 1))
     axes.fill_betweenx(lat, west_bank, east_bank, color=RIVER, linewidth=0)

@@ -37,11 +37,25 @@ def main() -> None:
 
 
 def tidied(notebook: NotebookNode) -> NotebookNode:
-    """Return the notebook without what changes with every run: times of execution and ids of displays."""
+    """Return the notebook without times of execution, lines written over, and second copies of pictures."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-    notebook.metadata.pop("widgets", None)
+        if cell.cell_type == "code":
+            cell.outputs = joined(cell.outputs)
+            for output in cell.outputs:
+                output.get("data", {}).pop("image/jpeg", None)
     return notebook
+
+
+def joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Join what a cell printed in pieces, each line as it stood in the end; pieces follow each other by chance."""
+    printed = [output for output in outputs if output.output_type == "stream" and output.name == "stdout"]
+    shown = [output for output in outputs if output.output_type != "stream"]
+    if not printed:
+        return shown
+    lines = "".join(output.text for output in printed).split("\n")
+    printed[0].text = "\n".join(line.rsplit("\r", 1)[-1].rstrip() for line in lines)
+    return [printed[0], *shown]
 
 
 def differences(committed: NotebookNode, fresh: NotebookNode) -> Iterator[str]:
@@ -50,7 +64,7 @@ def differences(committed: NotebookNode, fresh: NotebookNode) -> Iterator[str]:
         if old.cell_type != "code":
             continue
         varies = "varies" in old.metadata.get("tags", [])
-        before, after = (list(map(described, cell.outputs, [varies] * len(cell.outputs))) for cell in (old, new))
+        before, after = ([described(output, varies) for output in joined(cell.outputs)] for cell in (old, new))
         if len(before) != len(after):
             yield f"cell {number} gives {len(after)} outputs, committed are {len(before)}"
         for one, other in zip(before, after, strict=False):

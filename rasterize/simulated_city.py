@@ -98,7 +98,7 @@ def write_city(path: Path, *, trips: int = 30_000, stations: int = 30, days: int
 # ---- the town
 
 
-def _river_east(north: NDArray) -> NDArray:
+def find_river(north: NDArray) -> NDArray:
     """Return how far east of the centre the middle of the river runs, in metres."""
     return 500.0 + 450.0 * np.sin(north / 1_100.0)
 
@@ -107,7 +107,7 @@ def _found_stations(count: int, rng: np.random.Generator) -> _Stations:
     """Found stations on dry land, spread out: of many random points always the one farthest from all others."""
     # Candidates on dry land.
     points = rng.uniform(-1, 1, (200 + 40 * count, 2)) * [HALF_WIDTH_M, HALF_HEIGHT_M]
-    points = points[np.abs(points[:, 0] - _river_east(points[:, 1])) > RIVER_HALF_WIDTH_M]
+    points = points[np.abs(points[:, 0] - find_river(points[:, 1])) > RIVER_HALF_WIDTH_M]
 
     # Farthest-point sampling, with a little noise, and sparser towards the edge.
     chosen = [0]
@@ -125,7 +125,7 @@ def _found_stations(count: int, rng: np.random.Generator) -> _Stations:
         north=north,
         homes=popularity[0] * (0.3 + np.minimum(out, 1.5)),
         work=popularity[1] * (0.05 + np.exp(-(out**2))),
-        fun=popularity[2] * (0.3 + np.exp(-np.abs(east - _river_east(north)) / 600)),
+        fun=popularity[2] * (0.3 + np.exp(-np.abs(east - find_river(north)) / 600)),
     )
 
 
@@ -133,12 +133,12 @@ def _measure_ways(town: _Stations) -> NDArray:
     """Return the metres to ride between all pairs of stations, over the best bridge across the river, [S, S]."""
     point = town.east + 1j * town.north
     direct = np.abs(point[:, None] - point[None, :])
-    heads = _river_east(np.array(BRIDGES_M)) + 1j * np.array(BRIDGES_M)
+    heads = find_river(np.array(BRIDGES_M)) + 1j * np.array(BRIDGES_M)
     to_bridge = np.abs(point[:, None] - heads[None, :])  # [S, bridges]
 
     # Streets make every way a quarter longer than the straight line.
     over = (to_bridge[:, None, :] + to_bridge[None, :, :]).min(axis=-1)
-    west = town.east < _river_east(town.north)
+    west = town.east < find_river(town.north)
     return 1.25 * np.where(west[:, None] == west[None, :], direct, over)
 
 

@@ -167,12 +167,12 @@ def test_trips_that_share_an_image_are_redrawn_and_judged_one_by_one(tmp_path):
 
 
 def test_a_run_is_chosen_from_with_and_without_verdicts(run):
-    assert "no D has judged them" in select_run(run, rows=400)
+    assert "no jury has judged them" in select_run(run, rows=400)
     blind = pd.read_parquet(run / "chosen.parquet")
     redrawn = ImageSet.open(run / "redrawn")
     liked = redrawn.strokes.ends[:, 0] == redrawn.strokes.ends[:, 1]
     np.save(run / "redrawn" / "verdicts.npy", np.where(liked, 0.0, -3.0).astype(np.float32))
-    assert "by D's verdicts" in select_run(run, rows=400)
+    assert "by the jury's verdicts" in select_run(run, rows=400)
     judged = pd.read_parquet(run / "chosen.parquet")
     round_trips = [(table["start_station_id"] == table["end_station_id"]).mean() for table in (blind, judged)]
     assert round_trips[1] > 2 * round_trips[0] > 0

@@ -53,7 +53,7 @@ def test_stations_stand_apart_and_on_dry_land(trips):
     east = (places["start_lng"].to_numpy() - simulated_city.CENTRE_LNG) * simulated_city.METRES_PER_DEGREE * squeeze
     north = (places["start_lat"].to_numpy() - simulated_city.CENTRE_LAT) * simulated_city.METRES_PER_DEGREE
     assert len(places) == 30
-    assert (np.abs(east - simulated_city._river_east(north)) > simulated_city.RIVER_HALF_WIDTH_M - 1).all()
+    assert (np.abs(east - simulated_city.find_river(north)) > simulated_city.RIVER_HALF_WIDTH_M - 1).all()
     gaps = np.hypot(east[:, None] - east, north[:, None] - north) + np.diag(np.full(30, np.inf))
     assert gaps.min() > 300
 
@@ -99,7 +99,7 @@ def test_the_river_makes_trips_longer():
     stations = simulated_city._found_stations(30, np.random.default_rng(0))
     ways = simulated_city._measure_ways(stations)
     direct = np.hypot(stations.east[:, None] - stations.east, stations.north[:, None] - stations.north)
-    west = stations.east < simulated_city._river_east(stations.north)
+    west = stations.east < simulated_city.find_river(stations.north)
     across = west[:, None] != west[None, :]
     longer = ways[across] / direct[across]
     assert across.any() and longer.min() >= 1.25 - 1e-9 and longer.max() > 1.6
