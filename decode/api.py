@@ -177,6 +177,9 @@ def compare(
     """
     folder = None if run is None else Path(run)
     options = _options(CompareOptions, settings)
+    for table in (real, synthetic, *(others or {}).values()):
+        if not isinstance(table, pd.DataFrame):
+            raise InputError(f"trips: expected a DataFrame, not {type(table).__name__}; see rasterize.read_trips")
     return Report(measure_for_run(real, synthetic, options, others=others, run=folder, seed=seed), folder)
 
 
@@ -234,6 +237,8 @@ def _options(kind: type, settings: Mapping[str, Any] | None) -> Any:
 
 def _run_of(fakes: ImageSet) -> Path:
     """Return the run folder of generated images; raises `InputError` for other images."""
+    if not isinstance(fakes, ImageSet):
+        raise InputError(f"fakes: expected an ImageSet, not {type(fakes).__name__}; see rasterize.open_images")
     if fakes.folder.name != "fakes":
         raise InputError(f"{fakes.folder}: not the generated images of a run; use those of `model.sample()`, RUN/fakes")
     return fakes.folder.parent

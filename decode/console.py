@@ -32,6 +32,9 @@ Usage: pgan-trips VERB [OPTIONS]      (pgan-trips VERB --help says more)
 
   --version   print the version and stop"""
 DEMO_RUN = "runs/demo"
+DEMO_USAGE = (
+    f"Usage: pgan-trips demo [RUN]\n\n  Every stage on a simulated city, into the run folder RUN (default: {DEMO_RUN})."
+)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -44,10 +47,14 @@ def main(words: Sequence[str] | None = None) -> None:
 
         print(f"pgan-trips {__version__}")
     elif verb == "demo":
-        run_demo(*rest[:1])
+        if len(rest) > 1 or any(word.startswith("-") for word in rest):
+            print(DEMO_USAGE)
+            sys.exit(0 if rest in (["--help"], ["-h"]) else 2)
+        run_demo(*rest)
     elif verb in VERBS:
         package, first = VERBS[verb]
-        sys.argv = [f"pgan-trips {verb}", *first, *rest]
+        # the program's name in the help; typer puts a command's own first words behind it
+        sys.argv = ["pgan-trips" if first else f"pgan-trips {verb}", *first, *rest]
         runpy.run_module(package, run_name="__main__")
     else:
         print(f"error: pgan-trips {verb}: no such verb; there are {', '.join(VERBS)}, demo", file=sys.stderr)

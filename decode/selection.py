@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from decode.options import DecodeOptions
 from decode.run import redrawn_table, write_table
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
@@ -48,12 +49,13 @@ def select_run(run: Path, *, rows: int, dialect: str = "source", seed: int = 0) 
     Raises
     ------
     InputError
-        Nothing was decoded, there are no more trips than `rows`, or verdicts are on other trips.
+        Nothing was decoded, there are no more trips than `rows`, verdicts are on other trips, or no such dialect.
     """
+    options = DecodeOptions(dialect=dialect)
     trips, trained = pd.read_parquet(redrawn_table(run)), ImageSet.open(run / "images").one_by_one()
     verdicts = read_verdicts(run, len(trips))
     chosen = select_trips(trips, trained.labels, trained.spec, rows=rows, verdicts=verdicts, seed=seed)
-    write_table(run / "chosen", chosen, trained.spec.source if dialect == "source" else {}, seed=seed)
+    write_table(run / "chosen", chosen, trained.spec.source if options.dialect == "source" else {}, seed=seed)
     how = "by margins alone: no jury has judged them" if verdicts is None else "by the jury's verdicts and by margins"
     return f"{len(chosen):,} of {len(trips):,} trips chosen {how}\nwrote {run / 'chosen.csv'}, and .parquet"
 

@@ -96,10 +96,7 @@ def _judge(
 
     scores = ask_jury(run, jury=jury, kimg=kimg, seed=seed, device=choose_device(device), workers=workers)
     auc = sum(score.auc for score in scores) / len(scores)
-    print(
-        f"{run / 'redrawn'}: judged by {jury} discriminators; "
-        f"they tell images they have not seen with an AUC of {auc:.3f}"
-    )
+    print(f"{run / 'redrawn'}: discriminators that judged: {jury}; mean AUC on images they have not seen: {auc:.3f}")
 
 
 if __name__ == "__main__":

@@ -59,6 +59,8 @@ class Model:
     ) -> ImageSet:
         """Generate images into RUN/fakes.
 
+        A run folder has one set of generated images: the next call replaces it. Decode before you sample again.
+
         Parameters
         ----------
         count : int, optional
@@ -165,6 +167,8 @@ def train(
     InputError
         Images that cannot be trained on, a setting that cannot be, or a folder that holds another run.
     """
+    if not isinstance(images, ImageSet):
+        raise InputError(f"images: expected an ImageSet, not {type(images).__name__}; see rasterize.open_images")
     config = resolve_config(preset, dict(settings or {}))
     prepare_cpu(threads)
     from pgan.run.loop import train as train_run

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from rasterize import run as stage
+from rasterize.errors import InputError
 from rasterize.flags import DEFAULT_RUN, check_settings
 from rasterize.imageset import ImageSet
 from rasterize.ingest import ingest
@@ -68,6 +69,9 @@ def raster(
     """
     settings = dict(settings or {})
     check_settings(SETTINGS, settings)
+    twice = {"resolution", "trips_per_image", "layout"} & set(settings)
+    if twice:
+        raise InputError(f"settings: {', '.join(sorted(twice))} are arguments of their own; give them there alone")
     changes = {"resolution": resolution, "trips_per_image": trips_per_image, "layout": layout, **settings}
     ingest_options, options = stage.make_stage_options(changes, seed=seed)
     with TemporaryDirectory(prefix="pgan-trips-") as folder:
@@ -152,8 +156,9 @@ def simulate_city(path: str | Path, *, trips: int = 30_000, stations: int = 30, 
 def _as_paths(trips: Trips, folder: Path) -> list[str]:
     """Return the files that hold the trips; a table is written to `folder` first."""
     if isinstance(trips, pd.DataFrame):
-        trips.to_parquet(folder / "table.parquet", index=False)
-        return [str(folder / "table.parquet")]
-    if isinstance(trips, str | Path):
-        return [str(trips)]
-    return [str(path) for path in trips]
+        trips.to_parquet(folder / "DataFrame.parquet", index=False)
+        return [str(folder / "DataFrame.parquet")]
+    paths = [str(trips)] if isinstance(trips, str | Path) else [str(path) for path in trips]
+    if not paths:
+        raise InputError("no files of trips are named; give files, globs, folders or a DataFrame")
+    return paths

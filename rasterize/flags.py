@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
 from functools import wraps
+from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -13,6 +14,7 @@ import typer
 from rasterize.errors import InputError
 
 READING, CLEANING, DRAWING, MACHINES = "Reading", "Cleaning", "Drawing", "Machines"  # panels of the help
+NUMBERS = {int: "a whole number", float: "a number"}
 Options = TypeVar("Options")
 
 # torchrun takes `--run` for a prefix of its own `--run-path` wherever it stands (argparse before Python 3.12.8)
@@ -159,11 +161,15 @@ def read_settings(settings: Mapping[str, Field], pairs: list[str]) -> dict[str, 
 
 
 def check_settings(classes: tuple[type, ...], changes: Mapping[str, Any]) -> None:
-    """Raise `InputError` where `changes` names something that is a setting of none of the classes."""
-    known = [field.name for options in classes for field in fields(options) if field.metadata]
-    for name in changes:
+    """Raise `InputError` where `changes` has what is a setting of none of the classes, or no number for a number."""
+    known = {field.name: field for options in classes for field in fields(options) if field.metadata}
+    for name, value in changes.items():
         if name not in known:
             raise InputError(f"settings: no setting '{name}'; there are {', '.join(known)}")
+        for kind, number in ((int, Integral), (float, Real)):
+            is_fit = isinstance(value, number) and not isinstance(value, bool)
+            if known[name].type in (kind, kind | None) and not (is_fit or value is known[name].default):
+                raise InputError(f"settings: {name}={value!r}: expected {NUMBERS[kind]}")
 
 
 def _flag_of(field: Field, show_default: bool) -> inspect.Parameter:
@@ -206,8 +212,7 @@ def _read_text(field: Field, text: str) -> Any:
     try:
         return kind(text)
     except ValueError:
-        expected = {int: "a whole number", float: "a number"}.get(kind, kind.__name__)
-        raise InputError(f"--set {field.name}={text}: expected {expected}") from None
+        raise InputError(f"--set {field.name}={text}: expected {NUMBERS.get(kind, kind.__name__)}") from None
 
 
 # ---- texts

@@ -94,7 +94,8 @@ class ImageSet:
         """
         path = Path(folder) / "spec.json"
         if not path.exists():
-            raise InputError(f"{folder}: no finished image set (no spec.json); `make raster` makes one")
+            how = "`python -m pgan sample`" if path.parent.name == "fakes" else "`make raster`"
+            raise InputError(f"{folder}: no finished image set (no spec.json); {how} makes one")
         try:
             spec = StrokeSpec.from_json(json.loads(path.read_text(encoding="utf-8")), str(path))
             return cls(Path(folder), spec, np.load(Path(folder) / "labels.npy"))
@@ -212,13 +213,15 @@ class ImageSet:
         Parameters
         ----------
         count : int
-            How many.
+            How many, at least 1.
 
         Returns
         -------
         PIL.Image.Image
             Shows itself in a notebook.
         """
+        if count < 1:
+            raise InputError(f"show({count}): at least one image must be shown")
         from PIL import Image
 
         from rasterize.pictures import draw_contact_sheet  # slow to import
@@ -260,10 +263,18 @@ class ImageSet:
         -------
         (B, C, H, W) float32
             Their levels, in the order of `which`.
+
+        Raises
+        ------
+        IndexError
+            A number that no image has.
         """
+        which = np.asarray(which, np.int64)
+        if which.size and (which.min() < 0 or which.max() >= len(self)):
+            raise IndexError(f"{self.folder}: images 0 … {len(self) - 1}, not {which.min()} … {which.max()}")
         if self._images is None:
             return self._pen.draw(self._strokes, which)
-        return self._images[np.asarray(which)].astype(np.float32)
+        return self._images[which].astype(np.float32)
 
 
 def _load_strokes(path: Path) -> Strokes | None:

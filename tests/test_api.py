@@ -96,7 +96,7 @@ def test_each_object_is_a_handle_on_the_run_folder(loop):
 def test_each_object_shows_itself(loop, tmp_path):
     images, model, fakes, _, report = loop
     assert repr(images).startswith("ImageSet(") and f"{len(images):,} images" in repr(images)
-    assert "7" in repr(model) and "kimg" in repr(model) and "data:image/gif" in model._repr_html_()
+    assert repr(model).endswith(", 8.0 kimg)") and "data:image/gif" in model._repr_html_()
     assert "<img" in fakes._repr_html_() and fakes.show(12).size[0] > 0
     assert "od_cpc" in repr(report) and "<table" in report._repr_html_()
     assert list(report.table().columns[:2]) == ["value", "ceiling"]
@@ -126,6 +126,12 @@ def test_a_table_serves_as_well_as_a_file(tmp_path):
     [
         (lambda path: rasterize.raster(path, settings={"colour": 1}), "no setting 'colour'"),
         (lambda path: rasterize.raster(path, resolution="huge"), "--resolution huge"),
+        (lambda path: rasterize.raster(path, settings={"resolution": 8}), "resolution are arguments of their own"),
+        (lambda path: rasterize.raster(path, settings={"max_speed_kmh": "fast"}), "'fast': expected a number"),
+        (lambda path: rasterize.read_trips([]), "no files of trips are named"),
+        (lambda path: pgan.train(path), "expected an ImageSet, not PosixPath"),
+        (lambda path: decode.decode(path), "expected an ImageSet, not PosixPath"),
+        (lambda path: decode.compare(path, path), "expected a DataFrame, not PosixPath"),
         (lambda path: rasterize.open_images(path.parent), "no finished image set"),
         (lambda path: pgan.open_model(path.parent), "no model in it"),
         (lambda path: decode.check_codec(path, settings={"noise": "loud"}), "--noise loud"),

@@ -96,8 +96,11 @@ def describe_differences(recorded: Mapping[str, Any], current: Mapping[str, Any]
         run["config"] | {f"image set {name}": value for name, value in run["image_set"].items()}
         for run in (recorded, current)
     )
+    changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    # Of a checksum a person learns no more than that it is another.
     return "; ".join(
-        f"{name} was {old.get(name, 'unset')}, now {new.get(name, 'unset')}"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name)
+        f"{name} is another"
+        if name in ("image set fingerprint", "image set sha256")
+        else f"{name} was {old.get(name, 'unset')}, now {new.get(name, 'unset')}"
+        for name in changed
     )

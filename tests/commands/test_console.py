@@ -29,6 +29,18 @@ def test_every_verb_is_a_command_of_a_module(verb):
     assert done.returncode == 0 and "Usage:" in done.stdout, done.stderr
 
 
+def test_help_names_the_command_that_was_called():
+    installed = Path(sys.executable).with_name("pgan-trips")
+    for verb in ("train", "raster", "choose"):
+        done = subprocess.run([installed, verb, "--help"], capture_output=True, text=True, cwd=ROOT, check=False)
+        assert f"Usage: pgan-trips {verb} [OPTIONS]" in done.stdout
+
+
+def test_the_demo_takes_nothing_but_a_run_folder():
+    assert run("demo", "--help").stdout.startswith("Usage: pgan-trips demo [RUN]")
+    assert run("demo", "runs/demo", "--resolution", "32").returncode == 2
+
+
 def test_a_refusal_is_one_line_and_exit_code_2(tmp_path):
     done = run("decode", "--run", str(tmp_path))
     assert done.returncode == 2 and done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1

@@ -85,6 +85,17 @@ def test_generated_images_replace_drawn_ones(tmp_path):
     assert np.allclose(ImageSet.open(tmp_path).read([0]), images[:1], atol=2.0**-11)
 
 
+@pytest.mark.parametrize("number", [-1, 5])
+@pytest.mark.parametrize("is_drawn", [False, True])
+def test_numbers_that_no_image_has_are_refused(tmp_path, number, is_drawn):
+    generated(tmp_path)
+    if is_drawn:
+        write_strokes(tmp_path, Strokes.straight([[0, 1]] * 5))
+        (tmp_path / "images.npy").unlink()
+    with pytest.raises(IndexError, match="images 0 … 4"):
+        ImageSet.open(tmp_path).read([0, number])
+
+
 def test_the_fingerprint_tells_sets_apart(tmp_path):
     generated(tmp_path / "a")
     generated(tmp_path / "b")
