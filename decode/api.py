@@ -155,12 +155,13 @@ def compare(
     ----------
     real : DataFrame
         Internal names. The column `split`, if there, says which trips trained (A), measure (B) and are fresh (C).
+        `ImageSet.trips` notes the speed limit of valid trips in its `attrs`.
     synthetic : DataFrame
         Internal names.
     others : mapping of DataFrames, optional
         More synthetic trips by name, measured beside the first.
     run : path, optional
-        The run folder, whose stations, speed limit and pictures the report uses.
+        The run folder, whose stations and pictures the report uses, and whose speed limit.
     settings : mapping, optional
         `rows`, `vehicle`, `max_speed_kmh`, as in `python -m decode compare --help`.
     seed : int
@@ -176,6 +177,11 @@ def compare(
         Tables that cannot be compared.
     """
     folder = None if run is None else Path(run)
+    if folder is not None and not folder.is_dir():
+        raise InputError(f"{folder}: no run folder; leave out run=, or give the folder that rasterize.raster made")
+    unused = sorted(set(settings or {}) - {"rows", "vehicle", "max_speed_kmh"})
+    if unused:
+        raise InputError(f"settings: {', '.join(unused)} are for the command; here are rows, vehicle, max_speed_kmh")
     options = _options(CompareOptions, settings)
     for table in (real, synthetic, *(others or {}).values()):
         if not isinstance(table, pd.DataFrame):
@@ -231,8 +237,7 @@ def check_codec(
 
 def _options(kind: type, settings: Mapping[str, Any] | None) -> Any:
     """Return options of a kind from settings by name; raises `InputError` on a name that is none of them."""
-    check_settings((kind,), settings or {})
-    return make_options(kind, settings or {})
+    return make_options(kind, check_settings((kind,), settings or {}))
 
 
 def _run_of(fakes: ImageSet) -> Path:

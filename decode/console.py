@@ -40,6 +40,8 @@ DEMO_USAGE = (
 def main(words: Sequence[str] | None = None) -> None:
     """Run one verb with the words behind it."""
     verb, *rest = (sys.argv[1:] if words is None else list(words)) or ["--help"]
+    if rest == ["--version"]:
+        verb = "--version"
     if verb in ("--help", "-h"):
         print(USAGE)
     elif verb == "--version":

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rasterize.distance import SPEED_LIMITS_KMH, USUAL_VEHICLE, speed_limit_kmh
 from rasterize.errors import InputError
@@ -97,12 +96,10 @@ class CompareOptions:
         """The three files of real trips, by what they are for."""
         return {"train": self.train, "holdout": self.holdout, "fresh": self.fresh}
 
-    def limit_kmh(self, source: Mapping[str, Any] | None) -> float:
-        """Return the speed limit of valid trips: as asked for, else that noted in a run's `source`, else the bike's."""
-        if self.max_speed_kmh is None and self.vehicle is None and source is not None:
-            from rasterize.formats.source_format import read_speed_limit  # reads the formats of all publishers
-
-            return read_speed_limit(source)
+    def limit_kmh(self, known_kmh: float | None) -> float:
+        """Return the speed limit of valid trips: as asked for, else as known of the real trips, else the bike's."""
+        if self.max_speed_kmh is None and self.vehicle is None and known_kmh is not None:
+            return known_kmh
         return speed_limit_kmh(self.vehicle or USUAL_VEHICLE, self.max_speed_kmh)
 
 

@@ -66,10 +66,10 @@ def decode_run(
     """
     options = options or DecodeOptions()
     images = ImageSet.open(run / "fakes")
+    routes = read_routes(options.routes, images.spec) if options.routes else None
     for name in OUTPUTS:
         (run / name).unlink(missing_ok=True)
     shutil.rmtree(run / "redrawn", ignore_errors=True)
-    routes = read_routes(options.routes, images.spec) if options.routes else None
     plan = make_plan(images, routes=routes, seed=seed)
 
     # Solve the images part by part; one process alone may use all threads.

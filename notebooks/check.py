@@ -7,6 +7,7 @@ in another order grow there, so of these only the kind, the columns and the size
 import base64
 import io
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +19,16 @@ from nbformat import NotebookNode
 from PIL import Image
 
 HERE = Path(__file__).parent
-PICTURES_APART = 0.02  # mean difference of two pictures, as a share of full brightness: fonts and blending may differ
+RUNS = HERE.parent / "runs"
+PROGRESS = r"(?m)^[█░]+ .*\n?"  # bars of progress, with their timings and warnings
+PICTURES_APART = 0.005  # mean difference of two pictures, as a share of full brightness: fonts and blending may differ
 
 
 def main() -> None:
     """Run all notebooks; with --write keep the new outputs, else fail where they differ from the committed ones."""
     faults = []
+    for run in RUNS.glob("notebook-*"):
+        shutil.rmtree(run)  # what an earlier execution left would be gone on with
     for path in sorted(HERE.glob("*.ipynb")):
         committed = nbformat.read(path, as_version=4)
         fresh = nbformat.read(path, as_version=4)
@@ -32,7 +37,8 @@ def main() -> None:
             nbformat.write(tidied(fresh), path)
             continue
         faults += [f"{path.name}: {fault}" for fault in differences(committed, fresh)]
-    print("\n".join(faults) or "the notebooks give what they are committed with")
+    agreed = "wrote the notebooks" if "--write" in sys.argv else "the notebooks give what they are committed with"
+    print("\n".join(faults) or agreed)
     sys.exit(bool(faults))
 
 
@@ -75,10 +81,10 @@ def differences(committed: NotebookNode, fresh: NotebookNode) -> Iterator[str]:
 def described(output: NotebookNode, varies: bool) -> tuple[str, object]:
     """Return the kind of an output, and what of it must come again."""
     if output.output_type == "stream":
-        return "stream", None  # progress, with its timings
+        return "stream", re.sub(PROGRESS, "", output.text)
     data = output.get("data", {})
     if "image/png" in data:
-        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("L"), float) / 255
+        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB"), float) / 255
         return "picture", picture.shape if varies else picture
     text = data.get("text/html") or data.get("text/plain", "")
     text = re.sub(r"0x[0-9a-f]+|data:image/[a-z]+;base64,[^\"]*", "", text)

@@ -179,7 +179,7 @@ def resolve_config(preset: str, changes: Mapping[str, Any]) -> TrainConfig:
     """
     if preset not in PRESETS:
         raise InputError(f"preset '{preset}' is unknown; presets: {', '.join(PRESETS)}")
-    check_settings((TrainConfig,), changes)
+    changes = check_settings((TrainConfig,), changes)
     reference = PRESETS[preset]
     factor = max(changes.get("batch", reference.batch), 1) / reference.batch  # below 1 image: refused by the settings
     following = {

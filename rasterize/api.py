@@ -67,8 +67,7 @@ def raster(
     --------
     >>> images = rasterize.raster("data/JC-2019*.zip", run="runs/jc", resolution=16, layout="lattice")
     """
-    settings = dict(settings or {})
-    check_settings(SETTINGS, settings)
+    settings = check_settings(SETTINGS, settings or {})
     twice = {"resolution", "trips_per_image", "layout"} & set(settings)
     if twice:
         raise InputError(f"settings: {', '.join(sorted(twice))} are arguments of their own; give them there alone")
@@ -121,8 +120,7 @@ def read_trips(trips: Trips, *, settings: Mapping[str, Any] | None = None) -> pd
     InputError
         A file that cannot be read, or no trip in it.
     """
-    settings = dict(settings or {})
-    check_settings(SETTINGS, settings)
+    settings = check_settings(SETTINGS, settings or {})
     options, _ = stage.make_stage_options(settings)
     with TemporaryDirectory(prefix="pgan-trips-") as folder:
         return ingest.read_trips(_as_paths(trips, Path(folder)), options=options)
@@ -156,7 +154,10 @@ def simulate_city(path: str | Path, *, trips: int = 30_000, stations: int = 30, 
 def _as_paths(trips: Trips, folder: Path) -> list[str]:
     """Return the files that hold the trips; a table is written to `folder` first."""
     if isinstance(trips, pd.DataFrame):
-        trips.to_parquet(folder / "DataFrame.parquet", index=False)
+        # Times of a zone are its wall clock; those in UTC stay, for `time_zone` to say where they are.
+        zoned = {name: column for name, column in trips.items() if isinstance(column.dtype, pd.DatetimeTZDtype)}
+        local = {name: column.dt.tz_localize(None) for name, column in zoned.items() if str(column.dt.tz) != "UTC"}
+        trips.assign(**local).to_parquet(folder / "DataFrame.parquet", index=False)
         return [str(folder / "DataFrame.parquet")]
     paths = [str(trips)] if isinstance(trips, str | Path) else [str(path) for path in trips]
     if not paths:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
 from functools import wraps
+from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType, UnionType
@@ -160,16 +161,53 @@ def read_settings(settings: Mapping[str, Field], pairs: list[str]) -> dict[str, 
     return changes
 
 
-def check_settings(classes: tuple[type, ...], changes: Mapping[str, Any]) -> None:
-    """Raise `InputError` where `changes` has what is a setting of none of the classes, or no number for a number."""
+def check_settings(classes: tuple[type, ...], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings that Python code gave, each in its field's type.
+
+    Parameters
+    ----------
+    classes : tuple of type
+        Dataclasses whose settings there are.
+    changes : mapping
+        Settings by name.
+
+    Returns
+    -------
+    dict
+        Paths for texts that name files, plain numbers for numpy's.
+
+    Raises
+    ------
+    InputError
+        A name that is a setting of none of the classes, or no number where one is expected.
+    """
     known = {field.name: field for options in classes for field in fields(options) if field.metadata}
-    for name, value in changes.items():
+    for name in changes:
         if name not in known:
             raise InputError(f"settings: no setting '{name}'; there are {', '.join(known)}")
-        for kind, number in ((int, Integral), (float, Real)):
-            is_fit = isinstance(value, number) and not isinstance(value, bool)
-            if known[name].type in (kind, kind | None) and not (is_fit or value is known[name].default):
-                raise InputError(f"settings: {name}={value!r}: expected {NUMBERS[kind]}")
+    return {name: _read_value(known[name], value) for name, value in changes.items()}
+
+
+def _read_value(field: Field, value: Any) -> Any:
+    """Return a value from Python code in its field's type; raises `InputError` where that cannot be."""
+    if value is None and field.default is None:
+        return None
+    if field.type == Path | None and isinstance(value, str | Path):
+        return Path(value)
+    for kind, number in ((int, Integral), (float, Real)):
+        if field.type not in (kind, kind | None):
+            continue
+        if not isinstance(value, number) or isinstance(value, bool):
+            raise InputError(f"settings: {field.name}={value!r}: expected {NUMBERS[kind]}")
+        return _refuse_infinite("settings: ", field.name, kind(value))
+    return value
+
+
+def _refuse_infinite(where: str, name: str, value: Any) -> Any:
+    """Return the value; raises `InputError` for a number without end or none at all."""
+    if isinstance(value, float) and not isfinite(value):
+        raise InputError(f"{where}{name}={value}: expected a finite number")
+    return value
 
 
 def _flag_of(field: Field, show_default: bool) -> inspect.Parameter:
@@ -198,7 +236,7 @@ def _plain_type(field: Field) -> type:
 def _read_flag(field: Field, value: Any) -> Any:
     """Return the value of a flag that was given; NAME=VALUE texts become a dict."""
     if field.default is not MISSING:
-        return value
+        return _refuse_infinite("--", field.name, value)
     return parse_pairs(
         f"--{field.metadata.get('flags', ())[0].lstrip('-') if field.metadata.get('flags', ()) else field.name}", value
     )
@@ -210,7 +248,9 @@ def _read_text(field: Field, text: str) -> Any:
         raise InputError(f"--set {field.name}={text}: holds several values; use its own flag")
     kind = _plain_type(field)
     try:
-        return kind(text)
+        return _refuse_infinite("--set ", field.name, kind(text))
+    except InputError:
+        raise
     except ValueError:
         raise InputError(f"--set {field.name}={text}: expected {NUMBERS.get(kind, kind.__name__)}") from None
 

@@ -145,6 +145,11 @@ class ImageSet:
     def one_by_one(self) -> Self:
         """Return the set with each stroke in an image of its own, with the labels of the image it was in.
 
+        Returns
+        -------
+        ImageSet
+            On the same folder; itself where each stroke is alone already.
+
         Raises
         ------
         InputError
@@ -183,13 +188,18 @@ class ImageSet:
         Returns
         -------
         DataFrame
-            Internal names, one row per trip; for the columns see docs/data-model.md.
+            Internal names, one row per trip; for the columns see docs/data-model.md. `attrs` holds the run's
+            `speed_limit_kmh`, so that `decode.compare` knows it.
         """
         if self._strokes is None:
             raise InputError(f"{self.folder}: generated images hold no clean trips; decode.decode reads theirs")
         import pandas as pd
 
-        return pd.read_parquet(self._beside("trips.parquet"))
+        from rasterize.formats.source_format import read_speed_limit
+
+        trips = pd.read_parquet(self._beside("trips.parquet"))
+        trips.attrs["speed_limit_kmh"] = read_speed_limit(self.spec.source)
+        return trips
 
     def stations(self) -> "gpd.GeoDataFrame":
         """Read the stations of the run: id, name, position, starts and ends.

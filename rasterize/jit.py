@@ -33,6 +33,7 @@ def _digest_sources() -> str:
 numba.config.CACHE_DIR = str(
     Path(numba.config.CACHE_DIR or Path(__file__).with_name("__pycache__")) / f"numba-{_digest_sources()}"
 )
+IS_NEW = not Path(numba.config.CACHE_DIR).exists()  # asked before the first function is declared: that makes the folder
 
 
 class _Announcer(event.Listener):
@@ -41,17 +42,29 @@ class _Announcer(event.Listener):
     def __init__(self) -> None:
         self._has_spoken = False
 
-    def on_start(self, event: event.Event) -> None:
-        """Speak when the first function is compiled rather than read from disk; processes of a pool stay silent."""
+    def speak(self) -> None:
+        """Say so, the first time; processes of a pool stay silent."""
         if not self._has_spoken and multiprocessing.parent_process() is None:
             print(ANNOUNCEMENT, file=sys.stderr, flush=True)
         self._has_spoken = True
+
+    def on_start(self, event: event.Event) -> None:
+        """Speak when the first of our functions is compiled rather than read from disk."""
+        if Path(event.data["dispatcher"].py_func.__code__.co_filename).is_relative_to(ROOT):
+            self.speak()
 
     def on_end(self, event: event.Event) -> None:
         """Stay silent."""
 
 
-event.register("numba:compile", _Announcer())
+_ANNOUNCER = _Announcer()
+event.register("numba:compile", _ANNOUNCER)
+
+
+def announce_compiling() -> None:
+    """Say at the start of a stage that it will compile, if nothing has been compiled on this machine yet."""
+    if IS_NEW:
+        _ANNOUNCER.speak()
 
 
 def compiled(**options: Any) -> Callable[[Callable], Callable]:

@@ -22,6 +22,7 @@ from rasterize.imageset import (
 from rasterize.ingest.ingest import Ingested, ingest_files
 from rasterize.ingest.options import CleanOptions, IngestOptions, StopOptions
 from rasterize.ingest.unpack import find_files
+from rasterize.jit import announce_compiling
 from rasterize.pictures import colour_density, draw_contact_sheet, draw_density, write_png
 from rasterize.strokes.options import RasterOptions
 from rasterize.strokes.pen import draw_images
@@ -36,7 +37,7 @@ STORE_BATCH = 4096  # images drawn at a time when they are stored
 
 @dataclass(frozen=True, kw_only=True)
 class Rastered:
-    """What the stage made: the ingest's counts, the image set, and how many places it shows."""
+    """What the stage made: the ingest's counts, the image set, and whether its images are stored."""
 
     ingested: Ingested
     images: ImageSet
@@ -86,6 +87,7 @@ def raster(
     InputError
         A file that cannot be read, options that cannot be, or too few trips.
     """
+    announce_compiling()
     folder = run / "images"
     begin_image_set(folder)
     ingested = ingest_files(paths, run, options=ingest_options, workers=workers, scheduler=scheduler)

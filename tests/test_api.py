@@ -121,6 +121,27 @@ def test_a_table_serves_as_well_as_a_file(tmp_path):
     pd.testing.assert_frame_equal(of_file.trips()[columns], of_table.trips()[columns])
 
 
+def test_times_of_a_zone_are_its_wall_clock(tmp_path):
+    city = rasterize.simulate_city(tmp_path / "city.csv", trips=300, stations=5)
+    plain = rasterize.read_trips(city)
+    zoned = pd.read_csv(city, dtype=str)
+    for column in ("starttime", "stoptime"):
+        zoned[column] = pd.to_datetime(zoned[column]).dt.tz_localize("America/New_York")
+    assert rasterize.read_trips(zoned)["started_at"].tolist() == plain["started_at"].tolist()
+
+
+def test_trips_carry_the_speed_limit_of_their_run(tmp_path):
+    city = rasterize.simulate_city(tmp_path / "city.csv", trips=900, stations=5)
+    images = rasterize.raster(city, run=tmp_path / "run", resolution=16, settings={"vehicle": "taxi"})
+    real = images.trips()
+    fast = real.assign(ended_at=real["started_at"] + (real["ended_at"] - real["started_at"]) / 6)
+    fast["duration_s"] = real["duration_s"] / 6
+    assert decode.compare(real, fast).figures["speed_limit_kmh"] == 150
+    by_bike = decode.compare(real, fast, settings={"vehicle": "bike"}).figures
+    assert by_bike["speed_limit_kmh"] == 45
+    assert by_bike["metrics"]["validity"]["value"] < decode.compare(real, fast).figures["metrics"]["validity"]["value"]
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -128,6 +149,13 @@ def test_a_table_serves_as_well_as_a_file(tmp_path):
         (lambda path: rasterize.raster(path, resolution="huge"), "--resolution huge"),
         (lambda path: rasterize.raster(path, settings={"resolution": 8}), "resolution are arguments of their own"),
         (lambda path: rasterize.raster(path, settings={"max_speed_kmh": "fast"}), "'fast': expected a number"),
+        (lambda path: rasterize.raster(path, settings={"max_speed_kmh": float("inf")}), "expected a finite number"),
+        (lambda path: rasterize.raster(path, settings={"stations": "none.json"}), "none.json"),
+        (lambda path: decode.compare(pd.DataFrame(), pd.DataFrame(), run=path.parent / "none"), "none: no run folder"),
+        (
+            lambda path: decode.compare(pd.DataFrame(), pd.DataFrame(), settings={"json": "-"}),
+            "json are for the command",
+        ),
         (lambda path: rasterize.read_trips([]), "no files of trips are named"),
         (lambda path: pgan.train(path), "expected an ImageSet, not PosixPath"),
         (lambda path: decode.decode(path), "expected an ImageSet, not PosixPath"),

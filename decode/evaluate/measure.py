@@ -198,6 +198,7 @@ def measure_tables(
     bench = _prepare(real, tables, known=stations, seed=seed, rows_cap=rows_cap)
     measured = {name: _measure(bench, name, limit_kmh) for name in ("C", *tables)}
     figures = _describe(bench, measured, _measure_floor(bench), names=list(others or {}))
+    figures["speed_limit_kmh"] = limit_kmh
     return Measurement(
         figures=figures, holdout=bench.holdout, shown=bench.located[list(tables)[-1]], stations=bench.stations
     )

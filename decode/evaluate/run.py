@@ -10,6 +10,7 @@ from decode.evaluate.measure import THIRDS, Measurement, join_thirds, measure_ta
 from decode.options import CompareOptions
 from rasterize.errors import InputError
 from rasterize.files import write_json
+from rasterize.formats.source_format import read_speed_limit
 from rasterize.imageset import ImageSet
 from rasterize.ingest.ingest import read_trips
 
@@ -51,8 +52,10 @@ def measure_for_run(
     options, stations = options or CompareOptions(), None
     if run is not None and (run / "stations.parquet").exists():
         stations = pd.read_parquet(run / "stations.parquet", columns=["station_id"])
-    has_images = run is not None and (run / "images" / "spec.json").exists()
-    limit_kmh = options.limit_kmh(ImageSet.open(run / "images").spec.source if has_images else None)
+    known_kmh = real.attrs.get("speed_limit_kmh")  # of `ImageSet.trips`
+    if run is not None and (run / "images" / "spec.json").exists():
+        known_kmh = read_speed_limit(ImageSet.open(run / "images").spec.source)
+    limit_kmh = options.limit_kmh(known_kmh)
     return measure_tables(
         real, synthetic, others=others, stations=stations, seed=seed, rows_cap=options.rows, limit_kmh=limit_kmh
     )
@@ -167,10 +170,11 @@ def _tables_beside_raw(run: Path | None, measured: str) -> dict[str, str]:
 
 
 def summarise(figures: dict[str, Any]) -> str:
-    """Return the main figures as aligned lines: value, those of other synthetic trips, ceiling, floor."""
+    """Return the main figures as aligned lines: value, those of other synthetic trips, ceiling and floor."""
     columns = ["synthetic", *figures["others"], "ceiling", "floor"]
     lines = [f"{'':24}" + "".join(f"{column[:11]:>12}" for column in columns)]
     for name, figure in figures["metrics"].items():
         numbers = [figure["value"], *figure["others"].values(), figure["ceiling"], figure["floor"]]
         lines.append(f"{name:24}" + "".join(f"{'–' if n is None else format(n, '.4f'):>12}" for n in numbers))
+    lines.append(f"valid trips: at most {figures['speed_limit_kmh']:g} km/h on the straight line")
     return "\n".join(lines)

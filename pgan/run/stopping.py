@@ -1,6 +1,7 @@
 """Stopping between two steps when a signal asks for it."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,8 +23,9 @@ def stop_on_signals() -> Iterator[StopRequest]:
         request.asked = True
         signal.signal(number, before[number])
 
-    # Whoever asks again has no patience: the handler of before is back.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # Whoever asks again has no patience: the handler of before is back. Python hears signals in its main thread alone.
+    is_main = threading.current_thread() is threading.main_thread()
+    for number in (signal.SIGINT, signal.SIGTERM) if is_main else ():
         before[number] = signal.signal(number, ask)
     try:
         yield request

@@ -48,7 +48,7 @@ class Dialect:
     step_s
         Times are rounded to so many seconds; durations are not.
     vehicle
-        "bike" or "taxi": how fast a trip can be.
+        "bike", "scooter" or "taxi": how fast a trip can be.
     north_west
         Whether all its cities lie north of the equator and west of Greenwich.
     """

@@ -19,7 +19,8 @@ def run(*words):
 
 
 def test_version_and_usage():
-    assert run("--version").stdout == f"pgan-trips {__version__}\n"
+    for words in (["--version"], ["train", "--version"]):
+        assert run(*words).stdout == f"pgan-trips {__version__}\n"
     assert all(f"\n  {verb} " in run().stdout for verb in (*VERBS, "demo"))
 
 

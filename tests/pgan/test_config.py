@@ -34,7 +34,7 @@ def test_a_size_out_of_reach_is_refused_with_sizes_that_work(size, near):
         ({"start_resolution": 6}, "power of two"),
         ({"learning_rate": 0.0, "last_kimg": -1.0}, "learning_rate must be above 0; last_kimg must be above 0"),
         ({"label_power": -0.5}, "label_power must not be below 0"),
-        ({"fade_kimg": float("nan")}, "fade_kimg must not be below 0"),
+        ({"fade_kimg": float("nan")}, "fade_kimg=nan: expected a finite number"),
     ],
 )
 def test_impossible_settings_are_refused_all_at_once(changes, message):

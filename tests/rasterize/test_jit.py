@@ -1,5 +1,6 @@
 """Compiled code on disk is that of today's sources."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,13 @@ def test_a_change_in_another_file_is_seen(tmp_path):
     assert outer_of_1(tmp_path).stdout.split() == ["20", "1"]  # from disk
     (tmp_path / "rasterize" / "inner.py").write_text(INNER.format(2))
     assert outer_of_1(tmp_path).stdout.split() == ["30", "0"]
+
+
+def test_a_stage_announces_it_before_it_reads_anything(tmp_path):
+    command = [sys.executable, "-m", "rasterize", str(tmp_path / "absent.csv"), "--run", str(tmp_path / "run")]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=jit.ROOT, env=environment)
+    assert done.stderr.splitlines()[0] == jit.ANNOUNCEMENT and "absent.csv" in done.stderr.splitlines()[1]
 
 
 def test_the_first_compilation_is_announced_and_later_runs_are_silent(tmp_path):
