@@ -37,10 +37,10 @@ def _main(
 ) -> None:
     """Decode the generated images of a run into synthetic trips.
 
-    Writes synthetic.csv (exactly the columns, types, date format and value
-    spellings of the input file), synthetic.parquet (internal names, with the
-    confidence of each trip), calibrated.csv and .parquet (--ranks),
-    strokes.parquet (GeoParquet) and decode.json.
+    Writes synthetic.csv and synthetic.parquet. The CSV has exactly the columns,
+    types, date format and value spellings of the input file. The parquet file
+    has internal names and the confidence of each trip. Writes calibrated.csv
+    and .parquet (--ranks), strokes.parquet (GeoParquet) and decode.json, too.
     """
     if context.invoked_subcommand is None:
         from decode.run import decode_run, describe

@@ -27,7 +27,9 @@ LEAST = 1e-4  # of margin and of what is unexplained: a logarithm takes no less
 
 @dataclass(frozen=True, kw_only=True)
 class ConfidenceCurve:
-    """From evidence to the chance that a trip is right: a logistic curve over the logarithms of two of its columns.
+    """A logistic curve from evidence to the chance that a trip is right.
+
+    It is over the logarithms of two columns of the evidence.
 
     Attributes
     ----------

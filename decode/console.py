@@ -4,6 +4,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 # The verb, the package whose `python -m` command it is, and that command's own first words.
@@ -45,9 +46,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if verb in ("--help", "-h"):
         print(USAGE)
     elif verb == "--version":
-        from decode import __version__
-
-        print(f"pgan-trips {__version__}")
+        print(f"pgan-trips {version('pgan-trips')}")
     elif verb == "demo":
         if len(rest) > 1 or any(word.startswith("-") for word in rest):
             print(DEMO_USAGE)

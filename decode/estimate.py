@@ -28,7 +28,8 @@ EMPTY = 0.01  # of a stroke: where the drawing holds less there is only backgrou
 LEAST_NOISE = 0.005  # of a stroke: below, the tails of blobs pass for noise
 EMPTY_SHARE = 0.75  # of pixels at exactly zero: they are empty, and nothing is known of noise
 NOISE_FLOOR = 4.0  # standard deviations above which a blob is none of noise
-# Where more than this share of blobs is within NEAR of three (or two) times a strength, most are of several trips.
+# Of the blobs, some are within NEAR of three (or two) times a strength. Where they are more than this share, most blobs
+# are of several trips.
 NEAR, SHARE_OF_SINGLE = 0.25, 0.2
 EMPTY_PIXELS = 1000  # fewer of them do not tell of a background
 ZEROS = 0.02, 0.98  # share of empty pixels at exactly zero between which levels below were cut off, not just empty

@@ -113,7 +113,7 @@ class RoundtripOptions:
     mode: str = setting("abod", "abod or grey.")
     layout: str = setting("map", "map or lattice.")
     noise: str = setting(
-        "none", "none, mild or medium: how a generator would spoil the images; the decoder is not told."
+        "none", "none, mild or medium: how a generator would spoil the images; the decoder is not given this."
     )
     lost: float = setting(0.0, "Share of end blobs to leave out.")
     routes: Path | None = setting(None, "Known routes, for strokes that bend.")

@@ -37,8 +37,8 @@ def roundtrip_files(paths: Sequence[str], options: RoundtripOptions, *, seed: in
     paths : sequence of str
         Files, globs and folders of trips; they are read and cleaned into a temporary folder.
     options : RoundtripOptions
-        How trips are drawn and spoiled; the decoder is not told. Nothing is a label, so that any trips may share an
-        image.
+        How trips are drawn and spoiled; the decoder is not given this. Nothing is a label, so that any trips may
+        share an image.
     seed : int
         Seed of all that is drawn by chance.
 

@@ -129,8 +129,8 @@ def assemble(
     -------
     Decoded
         Every trip lies between known stations, ends after it starts and has a feasible speed. Its column `image` says
-        which image it was painted in, `confidence` the chance that it was, and `residual` the share of the image's
-        norm that its trips leave unexplained.
+        which image it was painted in, `confidence` the chance that it was. `residual` is the share of the image's norm
+        that its trips leave unexplained.
     """
     rng = np.random.default_rng(seed)
     # Count the images that could not be decoded.

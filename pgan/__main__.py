@@ -13,8 +13,8 @@ from rasterize.flags import DEFAULT_RUN, RunOption, SeedOption, VersionOption, W
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-# Small networks gain nothing from a second thread, and lose half their speed to it on a busy machine. A run is repeated
-# bit for bit only with the same number on the same machine, so it must not depend on how busy the machine is.
+# Small networks gain nothing from a second thread. On a busy machine they lose half their speed to it. A run is
+# repeated bit for bit only with the same number on the same machine. So it must not depend on how busy the machine is.
 ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads; more than 1 help wide networks on idle cores.")]
 LabelOption = Annotated[
     list[str] | None,

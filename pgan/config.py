@@ -26,7 +26,7 @@ class TrainConfig:
     loss: str = setting("ns-r1", f"One of {', '.join(LOSS_NAMES)}.", panel=STEPS)
     seed: int = setting(0, "Seed of weights, latents and data order.", panel=STEPS)
     batch: int = setting(64, "Images per step.", panel=STEPS)
-    pack: int = setting(1, "Images the discriminator judges together (PacGAN); 1 = one at a time.", panel=NETWORKS)
+    pack: int = setting(1, "Images the discriminator scores together (PacGAN); 1 = one at a time.", panel=NETWORKS)
     start_resolution: int = setting(4, "Pixels of the shorter side in the first phase, at least.", panel=NETWORKS)
     base_maps: int = setting(
         4096, "Feature maps x resolution / 2, where max_maps does not bind.", panel=NETWORKS, rare=True
@@ -122,9 +122,9 @@ class TrainConfig:
 
 
 PRESETS: Mapping[str, TrainConfig] = {
-    # For a CPU, minutes. Tried by hand, not swept, on simulated sparse pictures of strokes (one stroke each, between 30
-    # points), by decoding the fakes. Fast small steps (learning rate 0.002 → 0.02, beta2 0.99 → 0.9) and a strong
-    # penalty (gamma_scale 0.03 → 0.13) were each worth a multiple of the training time. No trial of the very 0.36 is
+    # For a CPU, minutes. Tried by hand, not swept, by decoding the fakes. The pictures were simulated and sparse: one
+    # stroke each, between 30 points. Fast small steps and a strong penalty were each worth a multiple of the training
+    # time. (Learning rate 0.002 → 0.02 with beta2 0.99 → 0.9; gamma_scale 0.03 → 0.13.) No trial of the very 0.36 is
     # written down. One hidden layer lets G choose between strokes instead of mixing them.
     # Measured since on real data (docs/experiments.md): latents of 64 to 256 numbers are alike, and so are half-lives
     # of 0.5 to 8 kimg. A rate that falls to a fifth instead of a twentieth is no better. Loss and pack: see "default".
@@ -170,12 +170,13 @@ PRESETS: Mapping[str, TrainConfig] = {
 def resolve_config(preset: str, changes: Mapping[str, Any]) -> TrainConfig:
     """Change some settings of a preset; raises `InputError` on an unknown preset or a setting that cannot be.
 
-    The rates of a preset hold at its batch. With another one, κ times as large, those that are not given follow by the
-    rule for Adam: learning rate · √κ, and beta2^κ, which keeps the memory of its second moment at as many images
-    (Malladi et al. 2022, "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms"; 1 − κ (1 − beta2) there).
-    Nothing else needs a rule: G_ema's half-life counts images, gamma falls with the batch and follows the reals of each
-    resolution (`penalty_weight`), and the equalised learning rate makes one rate fit all resolutions (Karras et al.
-    2018, section 4.1).
+    The rates of a preset hold at its batch. With a batch κ times as large, those not given follow the rule for Adam. It
+    is learning rate · √κ, and beta2^κ. The latter keeps the memory of its second moment at as many images. See Malladi
+    et al. 2022, "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms". There it is 1 − κ (1 − beta2).
+
+    Nothing else needs a rule. G_ema's half-life counts images. Gamma falls with the batch and follows the reals of each
+    resolution (`penalty_weight`). The equalised learning rate makes one rate fit all resolutions (Karras et al. 2018,
+    section 4.1).
     """
     if preset not in PRESETS:
         raise InputError(f"preset '{preset}' is unknown; presets: {', '.join(PRESETS)}")

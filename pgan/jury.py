@@ -1,4 +1,4 @@
-"""Discriminator-guided selection: with G held still, a jury of Ds learns to tell reals from redrawn fakes."""
+"""Discriminator-guided selection: with G held still, a jury of discriminators learns to tell reals from redrawn fakes."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -28,7 +28,8 @@ READ = 512  # images judged at a time; set by hand
 # Of AdamW. Set by hand, not swept; a rate that falls is no better (docs/experiments.md, "The choice").
 RATE, DECAY = 2e-3, 1e-3
 FOLLOW = 0.01  # share of the weights' mean that is renewed at each step; set by hand, not swept
-# Share of the images that a D does not learn from: they say which of its weights are best. Set by hand, not swept.
+# Share of the images that a discriminator does not learn from: they say which of its weights are best.
+# Set by hand, not swept.
 HELD_OUT = 1 / 6
 MOST_HELD_OUT = 10_000  # set by hand
 ROUND = 400  # steps between two looks at held-out images; set by hand, not swept
@@ -65,7 +66,7 @@ def ask_jury(
 ) -> list[HeldOutScore]:
     """Let a jury of discriminators judge RUN/redrawn, and write RUN/redrawn/verdicts.npy.
 
-    A verdict is the log of how much likelier an image is among the real ones than among the redrawn ones.
+    A verdict is a logarithm: of how much likelier an image is among real ones than among redrawn ones.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def ask_jury(
 
     Notes
     -----
-    Train D to the end on fakes that do not change: then its logit at x is log p_real(x) / p_fake(x). Fakes may be
+    Train D to the end on fakes that do not change. Then its logit at x is log p_real(x) / p_fake(x). Fakes may be
     chosen by it (discriminator rejection sampling, Azadi et al. 2019; Metropolis-Hastings GAN, Turner et al. 2019).
 
     Fakes are redrawn so that D looks at what is in the images, and not at how they are painted. D begins afresh: the D
@@ -144,7 +145,7 @@ def _train_member(
     prepare_cpu(threads)  # of a worker, too
     snapshot = load_snapshot(run_folder / "model")
     scales, shape = snapshot.scales[-1].to(device), snapshot.generator.shape
-    # A D like that of training, but it judges each image by itself: no packs, no deviation of a group.
+    # A discriminator like that of training, but it judges each image by itself: no packs, no deviation of a group.
     shape = replace(shape, pack=1, stddev_group=1, dense_size=WIDER * shape.dense_size)
     network = make_networks(shape, seed=seed + member)[1].to(device)
     # Train it on most images of both sides.

@@ -61,7 +61,7 @@ def read_tensors(path: Path, *, device: torch.device) -> dict[str, Any]:
     """Read on `device` what `to_bytes` was given.
 
     Nothing in the file is executed (`weights_only`). Raises `InputError` with the reason if the file is not exactly
-    what its manifest says, is not ours, or is of another version.
+    what its manifest says. It does so, too, if the file is not ours, or is of another version.
     """
     # Whole, as its manifest says.
     try:

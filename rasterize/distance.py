@@ -36,5 +36,5 @@ def speed_limit_kmh(vehicle: str, max_speed_kmh: float | None = None) -> float:
 
 
 def is_too_fast(trips: "pd.DataFrame", limit_kmh: float) -> "NDArray":
-    """Return which trips would have been faster than the limit, bool [N]; unknown coordinates are not judged."""
+    """Return which trips would have been faster than the limit, bool [N]; unknown coordinates are passed over."""
     return trip_metres(trips) > limit_kmh / 3.6 * trips["duration_s"].to_numpy(float)

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
 from functools import wraps
+from importlib.metadata import version
 from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
@@ -34,9 +35,7 @@ SchedulerOption = Annotated[
 def show_version(wanted: bool) -> None:
     """Print the version and stop, where it was asked for."""
     if wanted:
-        from rasterize import __version__
-
-        typer.echo(f"pgan-trips {__version__}")
+        typer.echo(f"pgan-trips {version('pgan-trips')}")
         raise typer.Exit
 
 

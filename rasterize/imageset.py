@@ -177,7 +177,7 @@ class ImageSet:
 
     @property
     def fingerprint(self) -> str:
-        """Two SHA-256, of spec.json and labels.npy, half of each: image sets of one fingerprint mean the same."""
+        """Half the SHA-256 of spec.json, then half that of labels.npy. Image sets of one fingerprint mean the same."""
         return sha256(self.folder / "spec.json")[:32] + sha256(self.folder / "labels.npy")[:32]
 
     # ---- for people: what lies beside the images in their run folder

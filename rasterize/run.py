@@ -113,7 +113,7 @@ def raster(
 
 
 def redraw_trips(folder: Path, spec: StrokeSpec, trips: pd.DataFrame, *, seed: int = 0) -> None:
-    """Draw decoded trips as an image set of the same meaning, each trip in an image of its own, in their order.
+    """Draw decoded trips as an image set of the same meaning, in their order, each in its own image.
 
     Parameters
     ----------

@@ -64,9 +64,9 @@ def write_city(path: Path, *, trips: int = 30_000, stations: int = 30, days: int
     """Write trips of Simulated City as CSV in Citi Bike's columns, quotes and date format of 2019, atomically.
 
     The town has a river with three bridges, and a centre where people work. There are commuters on working days,
-    outings on the others, subscribers and customers, and gravity between stations. One row in about 600 is bad. There
-    are five ways: coordinates (0, 0), a duration of 234 days, no end station, an end before the start, the depot as the
-    end.
+    outings on the others, subscribers and customers, and gravity between stations. One row in about 600 is bad, in
+    one of five ways. It has coordinates (0, 0), lasts 234 days, or has no end station. Or it ends before it starts, or
+    at the depot.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ class _Trips:
     customer : (N,) bool
         Whether the rider is a customer, not a subscriber.
     birth_year : (N,) int
-        `FILLER_YEAR` where it is not told.
+        `FILLER_YEAR` where it is not given.
     gender : (N,) int
         0 unknown, 1 male, 2 female.
     """

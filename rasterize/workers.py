@@ -24,7 +24,7 @@ def run_parts(
     work : callable
         Takes a part. It can be pickled, as a function of a module or a `functools.partial` of one can. Whatever it
         writes must be whole or absent. It should return at once where its part is there already. For the part of a
-        lost worker is given to another, and even what the lost one had done may be asked for again.
+        lost worker is given to another. Even what the lost one had done may be asked for again.
     parts : sequence
         What to work on, one at a time.
     workers : int, optional

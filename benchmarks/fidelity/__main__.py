@@ -103,7 +103,7 @@ def main(
 
 
 def _make_our_run(files: list[Path], run: Path, trip_set: TripSet, *, rows: int, seed: int) -> Path:
-    """Make our own run folder as far as it is not there, print the minutes of its stages, and return it."""
+    """Make what our run folder still lacks, print the minutes of its stages, and return it."""
     spent = make_ours(files, run, trip_set.recipe, rows=rows, seed=seed)
     print(f"ours: {', '.join(f'{name} {seconds / 60:.1f}' for name, seconds in spent.items())} minutes\n")
     return run

@@ -29,7 +29,7 @@ def split_trips(files: Sequence[Path], folder: Path, seed: int) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        Trips with `split` A (trains), B (judges) or C (fresh).
+        Trips with `split` A (trains), B (measures) or C (fresh).
     """
     if not (folder / "trips.parquet").exists():
         ingest_files(files, folder, options=IngestOptions(seed=seed))
@@ -66,7 +66,7 @@ def check_same_split(real: pd.DataFrame, run: Path, files: Sequence[Path], seed:
         difference = "another split" if same_trips else "other trips"
         raise InputError(
             f"{path}: {difference} than the benchmark's ({len(theirs)} trips, here {len(real)}). "
-            f"Its generator may have seen the trips that judge. Make the run by {_raster_command(files, run, seed)}"
+            f"Its generator may have seen the trips that measure. Make the run by {_raster_command(files, run, seed)}"
         )
 
 

@@ -77,7 +77,7 @@ def main(
     seed: Annotated[list[int] | None, typer.Option(help="Of the split and all else; repeat.", show_default="0")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Variants at a time, one thread each.")] = 1,
 ) -> None:
-    """Train, sample, decode and judge every variant, unless that is done, and print one table."""
+    """Train, sample, decode and measure every variant, unless that is done, and print one table."""
     by_name = {known.name: known for known in VARIANTS}
     for name in variant or []:
         if name not in by_name:

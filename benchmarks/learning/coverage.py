@@ -174,7 +174,7 @@ def list_od_pairs(trips: pd.DataFrame) -> pd.MultiIndex:
 def measure_coverage(
     samples: pd.MultiIndex, thirds: Mapping[str, pd.MultiIndex], rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Measure how the OD pairs of samples lie to those of the training trips (A), the judge's (B) and fresh ones (C).
+    """Measure how the OD pairs of samples lie to those of the real trips, by split.
 
     Parameters
     ----------

@@ -150,7 +150,7 @@ def _read_file_hashes(run: Path) -> dict[str, str]:
 
 
 def read_thirds(run: Path) -> dict[str, pd.DataFrame]:
-    """Return the real trips by split: A trains, B judges, C is fresh."""
+    """Return the real trips by split: A trains, B measures, C is fresh."""
     real = pd.read_parquet(run / "trips.parquet")
     return {third: real[real["split"] == third] for third in "ABC"}
 

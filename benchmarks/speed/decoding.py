@@ -178,7 +178,7 @@ def _print_speed() -> None:
 
 
 def _print_robustness(trips: int) -> None:
-    """Print precision, recall and confidence over noise and trips per image; the decoder is not told of the noise."""
+    """Print precision, recall and confidence over noise and trips per image; the decoder is not given the noise."""
     print(f"\nThe same stations, {trips:,} trips a row; the decoder is not told what was done to the images:\n")
     print("| noise | trips per image | precision | recall | confidence ≥ .9 | of these right | images per CPU-second |")
     print("|---|---:|---:|---:|---:|---:|---:|")

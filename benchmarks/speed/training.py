@@ -165,7 +165,7 @@ class PlainPasses(Passes):
         Parameters
         ----------
         reals, fakes : (N, C, h, w) float32
-            Images in standardised levels; reals count in a relative game only.
+            Images in standardised levels; reals count in relative training only.
         labels, alpha
             As in `critic`.
 

@@ -251,7 +251,7 @@ def draw_distributions(real: pd.DataFrame, synthetic: pd.DataFrame) -> list[Char
 
 
 def _draw_flows(real: pd.DataFrame, synthetic: pd.DataFrame) -> Chart:
-    """Draw a dot for all station pairs that have the same two flows, on logarithmic axes with zeros at their ends."""
+    """Draw a dot for all station pairs with the same two flows, on logarithmic axes with zeros at their ends."""
     # Station pairs with equal flows share a dot: there are many of them.
     a, b = count_both(real[["start", "end"]], synthetic[["start", "end"]])
     points = pd.DataFrame({"real": a, "synthetic": b}).value_counts()
@@ -275,7 +275,7 @@ def _draw_flows(real: pd.DataFrame, synthetic: pd.DataFrame) -> Chart:
 
 
 def _scale_flow_axes(axes: Axes, zero: float, top: float) -> None:
-    """Give both axes a logarithmic scale, with a tick for no trips at `zero` and one for each power of ten."""
+    """Give both axes a logarithmic scale, with ticks at `zero` (no trips) and at each power of ten."""
     ticks = [10**k for k in range(int(np.log10(top)) + 1)]
     for axis, set_limits in ((axes.xaxis, axes.set_xlim), (axes.yaxis, axes.set_ylim)):
         set_limits(zero * 0.8, top)

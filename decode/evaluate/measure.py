@@ -27,7 +27,7 @@ REQUIRED = tuple(f"{end}_{name}" for end in ("start", "end") for name in ("stati
     "ended_at",
     "duration_s",
 )
-THIRDS = {"A": "trained on", "B": "judges", "C": "fresh real trips"}
+THIRDS = {"A": "trained on", "B": "measured against", "C": "fresh real trips"}
 COPYING = (15, 16, 17)  # numbers of the metrics that need to know which rows trained
 UNKNOWN_TRAINING = "the real table has no column 'split', so which rows trained the generator is unknown"
 TOO_LITTLE = {  # why a figure may be missing although its columns are present, by number of the metric
@@ -169,7 +169,7 @@ def measure_tables(
     Parameters
     ----------
     real : DataFrame
-        Trips by internal names. The column `split`, if known, says who trained ("A"), who judges ("B") and who is
+        Trips by internal names. The column `split`, if known, says who trained ("A"), who measures ("B") and who is
         fresh ("C").
     synthetic : DataFrame
         Trips by internal names.
@@ -205,7 +205,7 @@ def measure_tables(
 
 
 def join_thirds(thirds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Join trips that trained ("A"), judge ("B") and are fresh ("C") to one real table with the column `split`."""
+    """Join trips that trained ("A"), measure ("B") and are fresh ("C") to one real table with the column `split`."""
     return pd.concat([thirds[name].assign(split=name) for name in THIRDS], ignore_index=True)
 
 

@@ -211,7 +211,7 @@ METRICS = (
     ),
     Metric(
         name="c2st_distance_auc",
-        title="Classifier that is told the distance, AUC",
+        title="Classifier that is given the distance, AUC",
         number=12,
         better="half",
         note="The same trees also see the distance. This is stricter: a wrong speed betrays a trip.",

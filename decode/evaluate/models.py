@@ -20,7 +20,7 @@ MOST_CODES = 200
 COORDINATES = ("start_lat", "start_lng", "end_lat", "end_lng")
 
 # A second thread gains little on tables of this size. Where another process has the core, the trees wait for it at
-# every split and become ten times slower (seen by hand, in no benchmark).
+# every split. They become ten times slower (seen by hand, in no benchmark).
 _on_one_thread = threadpool_limits.wrap(limits=1, user_api="openmp")
 
 

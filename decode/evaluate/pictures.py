@@ -143,8 +143,8 @@ def density_and_coverage(points: NDArray, real: NDArray) -> tuple[float, float]:
 
     Each real point has a ball that reaches to its fifth nearest real one, border included. Density is the number of
     balls in which a point lies, over 5. It is about 1 for fresh real points, and above 1 where points crowd into what
-    is common. Coverage is the share of balls that hold a point, about 1 − 2⁻⁵ for fresh real points (Naeem et al. 2020,
-    with 5 neighbours).
+    is common. Coverage is the share of balls that hold a point. It is about 1 − 2⁻⁵ for fresh real points (Naeem et al.
+    2020, with 5 neighbours).
     """
     # Index 0 is the point itself, at distance 0.
     radius = np.partition(cdist(real, real), NEIGHBOURS, axis=1)[:, NEIGHBOURS]
@@ -153,7 +153,7 @@ def density_and_coverage(points: NDArray, real: NDArray) -> tuple[float, float]:
 
 
 def active_share(pictures: NDArray) -> NDArray:
-    """Return the share of the pixels of each picture [M, C, H, W] that hold more than a trace of any trip, [M]."""
+    """Return each picture's share of pixels with more than a trace of any trip: [M, C, H, W] → [M]."""
     return (pictures.sum(axis=1) > ACTIVE_LEVEL).mean(axis=(1, 2))
 
 

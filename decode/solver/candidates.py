@@ -198,7 +198,7 @@ def _is_painted(first, last, pixels, halves, field, peak, least):
 
 @compiled()
 def _painted_share(first, last, stride, pixels, halves, field, peak):
-    """Return the share of a stroke that is painted, told by one in `stride` of its pieces."""
+    """Return the share of a stroke that is painted, estimated from one in `stride` of its pieces."""
     painted, total, none = np.float32(0), np.float32(1e-9), np.float32(0)
     steepness = np.float32(1) / peak if peak > 0 else np.float32(0)
     for i in range(np.uint64(first), np.uint64(last), np.uint64(stride)):
@@ -326,7 +326,7 @@ def find_candidates(origins, destinations, field, model, buffers, both, alone):
 
     Notes
     -----
-    If there are too many, both shares are raised half-way to 1, and again, until `MAX_CANDIDATES` are enough.
+    If there are too many, both shares are raised half-way to 1. This is repeated until `MAX_CANDIDATES` are enough.
     """
     raised, count = 0.0, -1
     while count < 0 and raised < 0.999:

@@ -209,8 +209,8 @@ def find_margins(counts, slopes, gram):
     Returns
     -------
     (M,) float32
-        By how much the residual ‖y − A x‖² grows when one painting of the candidate is dropped, replaced or exchanged,
-        whichever costs least. 0 for candidates that are not chosen.
+        By how much the residual ‖y − A x‖² grows without one painting of the candidate. It is dropped, replaced or
+        exchanged, whichever costs least. 0 for candidates that are not chosen.
     """
     margins = np.zeros(len(counts), np.float32)
     chosen = np.flatnonzero(counts > 0)

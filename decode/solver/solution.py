@@ -71,7 +71,7 @@ def match_trips(drawn: Strokes, image: NDArray, ends: NDArray, *, ordered: bool 
     Returns
     -------
     (S,) bool
-        True where the trip is right. Of two equal trips found the second is right only if two were drawn, so the sum
+        True where the trip is right. Of two equal trips found the second is right only if two were drawn. So the sum
         is the size of the multisets' intersection.
 
     Examples

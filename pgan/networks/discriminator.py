@@ -72,7 +72,7 @@ class Discriminator(nn.Module):
         *,
         batches: int = 1,
     ) -> Tensor:
-        """Judge images.
+        """Score images.
 
         Parameters
         ----------
@@ -85,7 +85,7 @@ class Discriminator(nn.Module):
         alpha : 0-dim float32 or float, optional
             Weight of the newest block while it fades in; None is 1 without its cost.
         batches : int
-            How many batches of the same size stand one after the other; each is judged by itself.
+            How many batches of the same size stand one after the other; each is scored by itself.
 
         Returns
         -------
@@ -104,7 +104,7 @@ class Discriminator(nn.Module):
         *,
         batches: int = 1,
     ) -> tuple[Tensor, Tensor]:
-        """Judge images, and differentiate the logits by them; both can be differentiated by the weights.
+        """Score images, and differentiate the logits by them; both can be differentiated by the weights.
 
         The convolutions are taken backwards by their adjoints, in the open, so that what is left is to differentiate
         once. Differentiating twice takes convolutions whose kernels are as large as the images.

@@ -16,7 +16,7 @@ Scores = tuple[Tensor, Tensor, Tensor]  # logits of reals, logits of fakes, pena
 
 
 class Critic(Protocol):
-    """What a loss asks of D. Batches given together cost less than one by one; each is judged by itself."""
+    """What a loss asks of D. Batches given together cost less than one by one; each is scored by itself."""
 
     def logits(self, *batches: Tensor) -> tuple[Tensor, ...]:
         """Return the logits of each batch [N, C, h, w]."""
@@ -56,12 +56,12 @@ def _score_between(critic: Critic, reals: Tensor, fakes: Tensor, mix: Tensor | N
 
 
 def _non_saturating_d(real: Tensor, fake: Tensor) -> Tensor:
-    """Return the loss of D in the non-saturating game (Goodfellow et al. 2014)."""
+    """Return the loss of D in non-saturating training (Goodfellow et al. 2014)."""
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
 def _wasserstein_d(real: Tensor, fake: Tensor) -> Tensor:
-    """Return the loss of D in the Wasserstein game, with a drift term that keeps logits near 0."""
+    """Return the loss of D in Wasserstein training, with a drift term that keeps logits near 0."""
     return fake.mean() - real.mean() + WGAN_DRIFT * real.square().mean()
 
 

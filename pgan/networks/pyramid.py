@@ -11,10 +11,10 @@ MARK = 5.0
 
 
 def estimate_scales(images: Tensor, levels: int) -> Tensor:
-    """Estimate what to divide each channel by at each level, [levels, C], so that its marks have the height `MARK`.
+    """Estimate by what to divide channels at each level, [levels, C], so that marks have the height `MARK`.
 
     The estimate is from a sample of reals [N, C, H, W]. Their height is √(Σx⁴ / Σx²), the root mean square of x
-    weighted by its own energy: it does not depend on how much of a mostly empty plane is covered. (Box means spread a
+    weighted by its own energy. It does not depend on how much of a mostly empty plane is covered. (Box means spread a
     thin stroke, so that the coarse levels of sparse pictures have a small range.) A plane without a mark is left as it
     is.
     """

@@ -26,7 +26,7 @@ class NetworkShape:
     factor_sizes : tuple of int
         Values of each label factor; empty where images have no labels.
     stddev_group, pack : int
-        Images of a minibatch-stddev group, and images that D judges together.
+        Images of a minibatch-stddev group, and images that D scores together.
     """
 
     channels: int

@@ -110,7 +110,7 @@ class Reporter:
             rate += f", {record['skipped']} steps skipped"
         if record["rollbacks"]:
             rate += f", rolled back {record['rollbacks']}x"
-        # A terminal has a bar, a notebook a line that is written over, a log file a line now and then.
+        # A terminal has a bar. A notebook has a line that is written over, a log file a line now and then.
         share = min(1.0, record["nimg"] / self._schedule.total)
         line = f"{record['nimg'] / 1000:8.1f} kimg {100 * share:3.0f} %  {growth.phase}{alpha}  {rate}"
         if self._bar:
@@ -122,7 +122,7 @@ class Reporter:
             self._printed = now
 
     def _warn_of_collapse(self, record: dict[str, Any]) -> None:
-        """Warn once each time that diversity falls below COLLAPSED; in the first tenth of a run it has yet to rise."""
+        """Warn once each time that diversity falls below COLLAPSED. In the first tenth of a run it has yet to rise."""
         begun = record["nimg"] < self._schedule.total / 10
         collapsed = not begun and record["diversity"] is not None and record["diversity"] < COLLAPSED
         if collapsed and not self._collapsed:

@@ -123,9 +123,9 @@ class _DLosses(nn.Module):
 
 
 class PassesByPhase:
-    """The passes of each moment of growth, compiled or not as `config.compile` says; only the newest are kept.
+    """The passes of each moment of growth, compiled or not as `config.compile` says. Only the newest are kept.
 
-    A phase that cannot be compiled (no C++ compiler, no Triton) runs as it is, and so do all later ones. `say` gets a
+    A phase that cannot be compiled (no C++ compiler, no Triton) runs as it is. So do all later ones. `say` gets a
     line about it.
     """
 

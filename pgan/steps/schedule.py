@@ -161,7 +161,7 @@ def penalty_weight(config: TrainConfig, energy: float) -> float:
 
     `energy` is the mean squared length of a real (see `estimate_energies`). The usual rule has the number of pixels
     instead (StyleGAN2-ADA: 2e-4 · pixels / batch). The two grow alike on pictures that fill their frame. On sparse
-    pictures of strokes the energy grows like the length of a stroke, and the usual rule would disarm D.
+    pictures of strokes the energy grows like the length of a stroke. The usual rule would disarm D.
     """
     return config.gamma_scale * energy / config.batch
 

@@ -501,7 +501,7 @@ def choose_attributes(
     choice : mapping of str to str, optional
         Overrides `DEFAULT_ATTRIBUTES` name by name: "factor", a kind of channel, or "off".
     fit_on : callable, optional
-        Given the factors, returns the rows to which channels are fitted, and the features of these trips, see
+        Given the factors, returns the rows to which channels are fitted, and the features of these trips. See
         `StrokeSpec.trip_features`. By default all rows, without features.
 
     Returns

@@ -1,4 +1,4 @@
-"""What a generator does to pictures, told from its images alone."""
+"""What a generator does to pictures, estimated from its images alone."""
 
 from dataclasses import replace
 

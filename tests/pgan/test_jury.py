@@ -1,4 +1,4 @@
-"""A D that judges fakes: its verdicts are ratios of densities, and sets that do not go together are refused."""
+"""A discriminator that judges fakes: its verdicts are ratios of densities, and sets that do not go together are refused."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The ablation benchmark: every variant can be drawn and trained, and is judged."""
+"""The ablation benchmark: every variant can be drawn and trained, and is measured."""
 
 import pandas as pd
 import pytest
