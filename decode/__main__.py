@@ -54,7 +54,7 @@ def _main(
 def _choose(
     rows: Annotated[int, typer.Option(help="How many trips are chosen; decode ten to twenty times as many.")],
     run: RunOption = DEFAULT_RUN,
-    dialect: Annotated[str, typer.Option(help="Columns of the CSV: 'source' or 'internal'.")] = "source",
+    dialect: Annotated[str, typer.Option(help="Columns of the CSV: 'source' or 'internal'.")] = DecodeOptions.dialect,
     seed: SeedOption = 0,
 ) -> None:
     """Choose trips so that stations and labels are as frequent as in training.

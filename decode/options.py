@@ -7,6 +7,7 @@ from pathlib import Path
 from rasterize.distance import SPEED_LIMITS_KMH, USUAL_VEHICLE, speed_limit_kmh
 from rasterize.errors import InputError
 from rasterize.flags import parse_resolution, setting
+from rasterize.strokes.options import RasterOptions
 
 RANKS = ("painted", "spread", "drawn")  # as they are; even, in the order painted; even, in any order
 DIALECTS = ("source", "internal")
@@ -64,7 +65,8 @@ class CompareOptions:
         default_text="RUN/report, or report if there is no RUN",
     )
     json: Path | None = setting(None, "Write the figures to this file (-: print them), and no report.", panel="Figures")
-    # enough for stable figures, few enough for a minute on two cores
+    # Set by hand so that a comparison takes about a minute on two cores, not swept. docs/fidelity.md says how far
+    # figures move by chance ("How far ceiling and floor move by chance").
     rows: int = setting(20_000, "How many trips of each table, at most; figures depend on it.", panel="Figures")
     vehicle: str | None = setting(
         None,
@@ -110,8 +112,8 @@ class RoundtripOptions:
     resolution: str | int = setting("64", "Side in pixels, or ROWSxCOLUMNS.")
     trips_per_image: int = setting(16, "How many trips share an image.", flags=("--trips-per-image", "-k"))
     rows: int = setting(20_000, "How many random trips to draw, at most.")
-    mode: str = setting("abod", "abod or grey.")
-    layout: str = setting("map", "map or lattice.")
+    mode: str = setting(RasterOptions.mode, "abod or grey.")
+    layout: str = setting(RasterOptions.layout, "map or lattice.")
     noise: str = setting(
         "none", "none, mild or medium: how a generator would spoil the images; the decoder is not given this."
     )

@@ -25,7 +25,7 @@ ROUNDS, CLOSE = 200, 1e-6
 HEAVIEST = 20.0
 
 
-def select_run(run: Path, *, rows: int, dialect: str = "source", seed: int = 0) -> str:
+def select_run(run: Path, *, rows: int, dialect: str = DecodeOptions.dialect, seed: int = 0) -> str:
     """Choose some of a run's decoded trips.
 
     Writes `run`/chosen.csv and chosen.parquet.

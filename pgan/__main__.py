@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pgan.config import PRESETS, TrainConfig, resolve_config
+from pgan.config import JURY, JURY_KIMG, PRESETS, USUAL_PRESET, TrainConfig, resolve_config
 from pgan.cpu import prepare_cpu
 from rasterize.errors import exit_on_input_error
 from rasterize.flags import DEFAULT_RUN, RunOption, SeedOption, VersionOption, WorkersOption, with_setting_flags
@@ -36,7 +36,7 @@ def _main(version: VersionOption = False) -> None:
 def _train(
     *,
     run: RunOption = DEFAULT_RUN,
-    preset: Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = "tiny",
+    preset: Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = USUAL_PRESET,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print settings and sizes, write nothing.")] = False,
@@ -82,8 +82,8 @@ def _sample(
 def _judge(
     *,
     run: RunOption = DEFAULT_RUN,
-    jury: Annotated[int, typer.Option(help="Discriminators whose verdicts are averaged.")] = 3,
-    kimg: Annotated[float, typer.Option(help="Thousands of reals that each learns from.")] = 200.0,
+    jury: Annotated[int, typer.Option(help="Discriminators whose verdicts are averaged.")] = JURY,
+    kimg: Annotated[float, typer.Option(help="Thousands of reals that each learns from.")] = JURY_KIMG,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 1,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pgan.config import resolve_config
+from pgan.config import JURY, JURY_KIMG, USUAL_PRESET, resolve_config
 from pgan.cpu import prepare_cpu
 from rasterize.errors import InputError
 from rasterize.imageset import ImageSet
@@ -92,7 +92,7 @@ class Model:
         sample(self.run, count=count, seed=seed, device=choose_device(device), labels=asked, checkpoints=checkpoints)
         return ImageSet.open(self.run / "fakes")
 
-    def judge(self, *, jury: int = 3, kimg: float = 200.0, seed: int = 0, device: str = "auto") -> float:
+    def judge(self, *, jury: int = JURY, kimg: float = JURY_KIMG, seed: int = 0, device: str = "auto") -> float:
         """Let a jury of fresh discriminators judge what was read back from the generated images.
 
         Parameters
@@ -137,7 +137,7 @@ class Model:
 def train(
     images: ImageSet,
     *,
-    preset: str = "tiny",
+    preset: str = USUAL_PRESET,
     settings: Mapping[str, Any] | None = None,
     device: str = "auto",
     threads: int = 1,

@@ -11,6 +11,8 @@ from rasterize.flags import check_settings, setting
 LOSS_NAMES = ("ns-r1", "wgan-gp", "rpgan-r1-r2")
 COMPILE = ("auto", "yes", "no")
 PRECISIONS = ("auto", "fp32", "bf16")
+USUAL_PRESET = "tiny"
+JURY, JURY_KIMG = 3, 200.0  # discriminators that judge, and thousands of reals each learns from; set by hand
 
 
 NETWORKS, SCHEDULE, STEPS, FILES = "Networks", "Schedule", "Steps", "Files"  # panels of the help

@@ -1,4 +1,4 @@
-"""Discriminator-guided selection: with G held still, a jury of discriminators learns to tell reals from redrawn fakes."""
+"""Discriminator-guided selection: a jury of discriminators learns to tell reals from redrawn fakes, G held still."""
 
 from collections.abc import Iterator
 from copy import deepcopy

@@ -13,7 +13,7 @@ from rasterize.flags import DEFAULT_RUN, check_settings
 from rasterize.imageset import ImageSet
 from rasterize.ingest import ingest
 from rasterize.ingest.options import CleanOptions, IngestOptions, StopOptions
-from rasterize.simulated_city import write_city
+from rasterize.simulated_city import DAYS, STATIONS, TRIPS, write_city
 from rasterize.strokes.options import RasterOptions
 
 SETTINGS = (RasterOptions, StopOptions, IngestOptions, CleanOptions)
@@ -126,7 +126,9 @@ def read_trips(trips: Trips, *, settings: Mapping[str, Any] | None = None) -> pd
         return ingest.read_trips(_as_paths(trips, Path(folder)), options=options)
 
 
-def simulate_city(path: str | Path, *, trips: int = 30_000, stations: int = 30, days: int = 28, seed: int = 0) -> Path:
+def simulate_city(
+    path: str | Path, *, trips: int = TRIPS, stations: int = STATIONS, days: int = DAYS, seed: int = 0
+) -> Path:
     """Write trips of a town that does not exist, in Citi Bike's columns of 2019.
 
     Parameters

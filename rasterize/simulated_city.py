@@ -12,6 +12,7 @@ from rasterize.files import write_atomically
 # Every figure of the town is made up, not fitted to a real one. They are set by hand so that its trips have the habits
 # that tests/rasterize/test_simulated_city.py asks for.
 NAME = "Simulated City"
+TRIPS, STATIONS, DAYS = 30_000, 30, 28  # when nothing is said: four weeks of a small town
 CENTRE_LAT, CENTRE_LNG = 42.0, -40.0  # in the middle of the Atlantic, so that nobody takes it for a real town
 HALF_WIDTH_M, HALF_HEIGHT_M = 3_000.0, 2_600.0
 RIVER_HALF_WIDTH_M = 180.0
@@ -60,7 +61,7 @@ class _Stations:
         ]
 
 
-def write_city(path: Path, *, trips: int = 30_000, stations: int = 30, days: int = 28, seed: int = 0) -> None:
+def write_city(path: Path, *, trips: int = TRIPS, stations: int = STATIONS, days: int = DAYS, seed: int = 0) -> None:
     """Write trips of Simulated City as CSV in Citi Bike's columns, quotes and date format of 2019, atomically.
 
     The town has a river with three bridges, and a centre where people work. There are commuters on working days,

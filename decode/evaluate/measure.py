@@ -15,13 +15,10 @@ from decode.evaluate.metric_list import METRICS, Metric, attained_share
 from decode.evaluate.models import classifier_auc, duration_r2, user_type_auc
 from decode.evaluate.pictures import FEWEST_PICTURES, TRIPS_PER_PICTURE, RealPictures
 from decode.evaluate.tables import ATTRIBUTES, locate_stations, locate_trips, shuffle_columns, tabulate
-from decode.options import FEWEST_ROWS
+from decode.options import FEWEST_ROWS, CompareOptions
 from rasterize.distance import SPEED_LIMITS_KMH, USUAL_VEHICLE
 from rasterize.errors import InputError
 
-# Trips per table. Set by hand so that a comparison takes about a minute on two cores, not swept.
-# docs/fidelity.md says how far figures move by chance ("How far ceiling and floor move by chance").
-ROWS_CAP = 20_000
 REQUIRED = tuple(f"{end}_{name}" for end in ("start", "end") for name in ("station_id", "lat", "lng")) + (
     "started_at",
     "ended_at",
@@ -157,7 +154,7 @@ def measure_tables(
     others: Mapping[str, pd.DataFrame] | None = None,
     stations: pd.DataFrame | None = None,
     seed: int = 0,
-    rows_cap: int = ROWS_CAP,
+    rows_cap: int = CompareOptions.rows,
     limit_kmh: float = SPEED_LIMITS_KMH[USUAL_VEHICLE],
 ) -> Measurement:
     """Measure synthetic trips by every metric, each with its ceiling and its floor.

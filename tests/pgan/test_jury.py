@@ -1,4 +1,4 @@
-"""A discriminator that judges fakes: its verdicts are ratios of densities, and sets that do not go together are refused."""
+"""A discriminator that judges fakes: its verdicts are ratios of densities. Sets that do not fit are refused."""
 
 import json
 from dataclasses import replace

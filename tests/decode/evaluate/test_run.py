@@ -10,9 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from decode.__main__ import app
-from decode.evaluate.measure import ROWS_CAP, join_thirds
+from decode.evaluate.measure import join_thirds
 from decode.evaluate.run import compare
-from decode.options import CompareOptions
 from rasterize.errors import InputError
 from tests.trip_tables import city_trips, street_trips, take_third, take_values
 
@@ -110,10 +109,6 @@ def test_calibrated_trips_of_a_run_are_shown_beside_its_raw_ones(files, tmp_path
     assert 'data-label="calibrated"' in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert run_compare(files["real"], str(tmp_path / "calibrated.parquet"), *run).exit_code == 0
     assert json.loads((tmp_path / "report" / "metrics.json").read_text())["others"] == []
-
-
-def test_the_command_cuts_like_the_function():
-    assert CompareOptions().rows == ROWS_CAP
 
 
 @pytest.mark.parametrize(
