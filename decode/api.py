@@ -161,7 +161,7 @@ def compare(
     others : mapping of DataFrames, optional
         More synthetic trips by name, measured beside the first.
     run : path, optional
-        The run folder, whose stations and pictures the report uses, and whose speed limit.
+        The run folder, whose stations, speed limit and pictures the report uses.
     settings : mapping, optional
         `rows`, `vehicle`, `max_speed_kmh`, as in `python -m decode compare --help`.
     seed : int

@@ -234,11 +234,10 @@ def _plain_type(field: Field) -> type:
 
 def _read_flag(field: Field, value: Any) -> Any:
     """Return the value of a flag that was given; NAME=VALUE texts become a dict."""
+    flag = (field.metadata.get("flags", ()) or (f"--{field.name.replace('_', '-')}",))[0]
     if field.default is not MISSING:
-        return _refuse_infinite("--", field.name, value)
-    return parse_pairs(
-        f"--{field.metadata.get('flags', ())[0].lstrip('-') if field.metadata.get('flags', ()) else field.name}", value
-    )
+        return _refuse_infinite("", flag, value)
+    return parse_pairs(flag, value)
 
 
 def _read_text(field: Field, text: str) -> Any:
