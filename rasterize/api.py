@@ -8,15 +8,15 @@ from typing import Any
 import pandas as pd
 
 from rasterize import run as stage
+from rasterize.__main__ import SETTINGS  # Python takes what the command takes
 from rasterize.errors import InputError
 from rasterize.flags import DEFAULT_RUN, check_settings
 from rasterize.imageset import ImageSet
 from rasterize.ingest import ingest
-from rasterize.ingest.options import CleanOptions, IngestOptions, StopOptions
+from rasterize.ingest.options import StopOptions
 from rasterize.simulated_city import DAYS, STATIONS, TRIPS, write_city
 from rasterize.strokes.options import RasterOptions
 
-SETTINGS = (RasterOptions, StopOptions, IngestOptions, CleanOptions)
 Trips = str | Path | Sequence[str | Path] | pd.DataFrame
 
 

@@ -246,11 +246,10 @@ def _read_text(field: Field, text: str) -> Any:
         raise InputError(f"--set {field.name}={text}: holds several values; use its own flag")
     kind = _plain_type(field)
     try:
-        return _refuse_infinite("--set ", field.name, kind(text))
-    except InputError:
-        raise
+        value = kind(text)
     except ValueError:
         raise InputError(f"--set {field.name}={text}: expected {NUMBERS.get(kind, kind.__name__)}") from None
+    return _refuse_infinite("--set ", field.name, value)
 
 
 # ---- texts
